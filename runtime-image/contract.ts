@@ -1,0 +1,136 @@
+/**
+ * What the operator and the runtime image promise each other: commands, ports, environment names, paths,
+ * labels that routers select by, and the shape of a termination message.
+ *
+ * Holds constants and types only; imports nothing. The operator's `resources` room writes pods by it, the
+ * processes in the image read it, and anybody who builds a compatible image can too.
+ */
+
+/** First argument of the runtime image's entry point (`runtime-image/main.ts`). */
+export const commands = {
+  /** The inference server of a version's pod. */
+  serve: 'serve',
+  /** Init container: fetches the artifact into the cache volume and verifies it. */
+  fetch: 'fetch',
+  /** The router agent, which runs HAProxy as its child. */
+  route: 'route',
+  /** The client: golden checks, smoke tests and load against an Open Inference Protocol server. */
+  load: 'load',
+} as const;
+
+/** Default ports of a version's server. They are the Open Inference Protocol's customary ones. */
+export const serverPorts = { http: 8080, grpc: 8081, metrics: 8082 } as const;
+
+/** Ports of a model's Service. Each carries HTTP/1.1, clear-text HTTP/2 and gRPC alike. */
+export const servicePorts = { http: 8080, grpc: 8081 } as const;
+
+/** Ports of a router pod. Model `i` of the namespace listens on `firstModel + i`, for `i < maxModels`. */
+export const routerPorts = {
+  firstModel: 10_000,
+  maxModels: 500,
+  /** gRPC, `sluice.router.v1.Telemetry`: acknowledgements and counters, read by the operator. */
+  telemetry: 9090,
+  /** HTTP: `/metrics`, `/healthz` and `/readyz`. */
+  admin: 9091,
+} as const;
+
+/** Environment variables read by the processes in the image. */
+export const env = {
+  /** Address that servers listen on; absent means all. Nodes without network namespaces set it to the pod's address. */
+  bindAddress: 'SLUICE_BIND_ADDRESS',
+  /** Pod name, from the downward API. */
+  podName: 'POD_NAME',
+  /** Pod namespace, from the downward API. */
+  podNamespace: 'POD_NAMESPACE',
+  /** Name clients call. */
+  model: 'SLUICE_MODEL',
+  /** Version string, as in `spec.version`. */
+  version: 'SLUICE_VERSION',
+  /** `spec.artifact.uri`. */
+  artifactUri: 'SLUICE_ARTIFACT_URI',
+  /** Lower-case hex of the artifact's SHA-256; absent means that any content is accepted. */
+  artifactSha256: 'SLUICE_ARTIFACT_SHA256',
+  /** Directory that credentials are mounted in (one file per Secret key); absent means none. */
+  artifactCredentials: 'SLUICE_ARTIFACT_CREDENTIALS',
+  /** Comma-separated URI schemes that may be fetched, besides `https`. Set by the chart, never by a tenant. */
+  artifactSchemes: 'SLUICE_ARTIFACT_SCHEMES',
+  /** Comma-separated `host[:port]` that may be reached though their addresses are private. Set by the chart. */
+  artifactPrivateHosts: 'SLUICE_ARTIFACT_PRIVATE_HOSTS',
+  /** Folder that `file:` URIs are relative to; nothing outside it is ever opened. */
+  fileRoot: 'SLUICE_FILE_ROOT',
+  /** Folder that the fetched artifact lies in; shared by `fetch` and `serve`. */
+  modelDir: 'SLUICE_MODEL_DIR',
+  /** HTTP port of the server, decimal. */
+  httpPort: 'SLUICE_HTTP_PORT',
+  /** gRPC port of the server, decimal. */
+  grpcPort: 'SLUICE_GRPC_PORT',
+  /** Prometheus port, decimal. */
+  metricsPort: 'SLUICE_METRICS_PORT',
+  /** Intra-op threads of one session, decimal; absent means the CPU limit. */
+  threads: 'SLUICE_THREADS',
+  /** Execution provider: `cpu` (default), `cuda`. */
+  provider: 'SLUICE_PROVIDER',
+  /** Where the reason for an exit is written, for the kubelet to put into the pod's status. */
+  terminationLog: 'SLUICE_TERMINATION_LOG',
+  /** Seconds, decimal, between SIGTERM and the moment by which the process must have ended. */
+  gracePeriod: 'SLUICE_GRACE_PERIOD',
+  /** HAProxy binary; default `haproxy` on the PATH. */
+  haproxy: 'SLUICE_HAPROXY',
+  /** Writable folder of the router: configuration, sockets, state. */
+  routerDir: 'SLUICE_ROUTER_DIR',
+  /** winston level, default `info`. */
+  logLevel: 'SLUICE_LOG_LEVEL',
+  /** A fire drill, for rehearsing a rollback: `unready-after=20s` or `exit-after=20s` (after the start of serving). */
+  drill: 'SLUICE_DRILL',
+} as const;
+
+/** Paths inside the containers of this image. */
+export const paths = {
+  modelDir: '/var/lib/sluice/model',
+  routerDir: '/var/lib/sluice/router',
+  credentials: '/var/run/secrets/sluice.dev/artifact',
+  tmp: '/tmp',
+  terminationLog: '/dev/termination-log',
+} as const;
+
+/** File that `fetch` leaves in the model folder and `serve` opens. */
+export const modelFile = 'model.onnx';
+
+/** HTTP paths that probes use. */
+export const probePaths = { live: '/v2/health/live', ready: '/v2/health/ready' } as const;
+
+/** Labels on every child of a version: pods, Deployment, headless Service and hence its EndpointSlices. */
+export const labels = {
+  model: 'sluice.dev/model',
+  version: 'sluice.dev/version',
+} as const;
+
+/** Names of the ports of a version's headless Service, and hence of its EndpointSlices. */
+export const endpointPorts = { http: 'http', grpc: 'grpc' } as const;
+
+/** Header (and gRPC metadata) that names the version: on every answer, and on a request to pin one. */
+export const versionHeader = 'sluice-version';
+
+/** Why a process of the image ended. The same words are the operator's condition reasons. */
+export const failureReasons = [
+  'ArtifactRefused',
+  'ArtifactUnreachable',
+  'ArtifactNotFound',
+  'ArtifactUnauthorized',
+  'ArtifactCorrupt',
+  'ArtifactTooLarge',
+  'ModelInvalid',
+  'ConfigurationInvalid',
+] as const;
+export type FailureReason = (typeof failureReasons)[number];
+
+/**
+ * JSON on one line in the termination log, at most 4 KiB. `fetch` writes one on success too, which is how the
+ * digest reaches the status.
+ */
+export type TerminationMessage =
+  | { readonly ok: true; readonly digest: string; readonly bytes: number; readonly seconds: number }
+  | { readonly ok: false; readonly reason: FailureReason; readonly message: string };
+
+/** gRPC description of the stream that the operator reads from every router. */
+export const telemetryProto: URL = new URL('./telemetry.proto', import.meta.url);
