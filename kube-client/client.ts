@@ -1,0 +1,294 @@
+/** Calls of the Kubernetes API as raw JSON: no typed decoding, one pool of connections, one class of errors. */
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Readable } from 'node:stream';
+import type { Connection } from './connection.ts';
+import { isGone, KubeError } from './errors.ts';
+import type { KubeObject, ObjectMeta } from './object.ts';
+import { apiVersionOf, pathOf, type Resource } from './resources.ts';
+
+export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
+
+export interface RawOptions {
+  readonly query?: Query;
+  /** A string or bytes are sent as they are, anything else as JSON. */
+  readonly body?: unknown;
+  readonly contentType?: string;
+  readonly accept?: string;
+  readonly signal?: AbortSignal;
+  /** `watch`: the answer may be silent for ever. Default `request`. */
+  readonly purpose?: 'request' | 'watch';
+}
+
+export interface RawResponse {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  /** The answer as it arrives. Read it to the end or destroy it, else its connection stays taken. */
+  readonly body: Readable;
+  text(): Promise<string>;
+  json(): Promise<unknown>;
+}
+
+export interface ListQuery {
+  readonly namespace?: string | undefined;
+  readonly labelSelector?: string | undefined;
+  readonly fieldSelector?: string | undefined;
+  /** Objects of a page, not of the result, which is always whole. Default 500. */
+  readonly limit?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface DeleteOptions {
+  readonly propagationPolicy?: 'Orphan' | 'Background' | 'Foreground';
+  readonly gracePeriodSeconds?: number;
+  readonly preconditions?: { readonly uid?: string; readonly resourceVersion?: string };
+  readonly signal?: AbortSignal;
+}
+
+/** One finished call, for metrics. `code` is 0 when no answer came. */
+export interface Call {
+  readonly method: Method;
+  readonly path: string;
+  readonly purpose: 'request' | 'watch';
+  readonly code: number;
+  /** Until the headers of the answer. */
+  readonly seconds: number;
+}
+
+export interface ClientOptions {
+  readonly userAgent?: string;
+  readonly observe?: (call: Call) => void;
+}
+
+const patchTypes = {
+  merge: 'application/merge-patch+json',
+  json: 'application/json-patch+json',
+  strategic: 'application/strategic-merge-patch+json',
+} as const;
+
+/** Times that a paged list starts again after a 410 before it asks for everything in one page. */
+const listRestarts = 3;
+
+/** All calls throw `KubeError` and nothing else. */
+export class KubeClient {
+  readonly #connection: Connection;
+  readonly #origin: string;
+  readonly #prefix: string;
+  readonly #options: ClientOptions;
+
+  constructor(connection: Connection, options: ClientOptions = {}) {
+    const url = new URL(connection.server);
+    this.#connection = connection;
+    this.#origin = url.origin;
+    this.#prefix = url.pathname.replace(/\/+$/, '');
+    this.#options = options;
+  }
+
+  async get<T>(
+    r: Resource,
+    namespace: string | undefined,
+    name: string,
+    o: { signal?: AbortSignal } = {},
+  ): Promise<T> {
+    return this.#json<T>('GET', pathOf(r, namespace, name), o);
+  }
+
+  /** All objects, page by page. A page's token that has expired starts the list again. Items carry kind and apiVersion. */
+  async list<T>(r: Resource, q: ListQuery = {}): Promise<{ items: T[]; resourceVersion: string }> {
+    for (let restart = 0; ; restart++) {
+      try {
+        return await this.#pages<T>(r, q, restart < listRestarts ? (q.limit ?? 500) : undefined);
+      } catch (error) {
+        if (!isGone(error) || restart >= listRestarts) throw error;
+      }
+    }
+  }
+
+  async create<T>(
+    r: Resource,
+    namespace: string | undefined,
+    object: unknown,
+    o: { signal?: AbortSignal; subresource?: string; name?: string } = {},
+  ): Promise<T> {
+    if (r.namespaced && !namespace)
+      throw KubeError.from(new TypeError(`creating a ${r.kind} needs a namespace`));
+    return this.#json<T>('POST', pathOf(r, namespace, o.name, o.subresource), {
+      body: object,
+      ...signalOf(o),
+    });
+  }
+
+  async replace<T>(
+    r: Resource,
+    namespace: string | undefined,
+    name: string,
+    object: unknown,
+    o: { subresource?: string; signal?: AbortSignal } = {},
+  ): Promise<T> {
+    return this.#json<T>('PUT', pathOf(r, namespace, name, o.subresource), { body: object, ...signalOf(o) });
+  }
+
+  async patch<T>(
+    r: Resource,
+    namespace: string | undefined,
+    name: string,
+    body: unknown,
+    o: { type: 'merge' | 'json' | 'strategic'; subresource?: string; signal?: AbortSignal },
+  ): Promise<T> {
+    const path = pathOf(r, namespace, name, o.subresource);
+    return this.#json<T>('PATCH', path, { body, contentType: patchTypes[o.type], ...signalOf(o) });
+  }
+
+  /** Server-side apply: `object` holds exactly the fields that `fieldManager` wants to own. */
+  async apply<T>(
+    r: Resource,
+    namespace: string | undefined,
+    name: string,
+    object: unknown,
+    o: { fieldManager: string; force?: boolean; subresource?: string; signal?: AbortSignal },
+  ): Promise<T> {
+    return this.#json<T>('PATCH', pathOf(r, namespace, name, o.subresource), {
+      body: object,
+      contentType: 'application/apply-patch+yaml',
+      query: { fieldManager: o.fieldManager, force: o.force },
+      ...signalOf(o),
+    });
+  }
+
+  /** Resolves when the server has accepted it, which with finalizers or grace is before the object is gone. */
+  async delete(
+    r: Resource,
+    namespace: string | undefined,
+    name: string,
+    o: DeleteOptions = {},
+  ): Promise<void> {
+    const { signal, ...options } = o;
+    const body = { kind: 'DeleteOptions', apiVersion: 'v1', ...options };
+    await this.#json('DELETE', pathOf(r, namespace, name), { body, ...(signal ? { signal } : {}) });
+  }
+
+  /**
+   * One call, for what the methods above do not cover: logs, discovery, watches.
+   * After 401 credentials are read again and the call is repeated once; a GET whose connection broke is repeated once.
+   * @throws KubeError for every status from 400 up.
+   */
+  async raw(method: Method, path: string, o: RawOptions = {}): Promise<RawResponse> {
+    try {
+      return await this.#once(method, path, o);
+    } catch (thrown) {
+      const error = KubeError.from(thrown);
+      if (error.code === 401) this.#connection.refresh?.();
+      // A pooled connection may be closed by the server in the very moment we write to it.
+      else if (!(method === 'GET' && error.reason === 'Network' && brokenConnection(error))) throw error;
+      if (o.signal?.aborted) throw error;
+      return await this.#once(method, path, o);
+    }
+  }
+
+  async #once(method: Method, path: string, o: RawOptions): Promise<RawResponse> {
+    const started = performance.now();
+    const purpose = o.purpose ?? 'request';
+    let code = 0;
+    try {
+      const headers = await this.#connection.headers();
+      headers['accept'] = o.accept ?? 'application/json';
+      headers['user-agent'] = this.#options.userAgent ?? 'sluice';
+      const body = bodyOf(o.body);
+      if (body !== undefined) headers['content-type'] = o.contentType ?? 'application/json';
+      const response = await this.#connection.dispatcher(purpose).request({
+        origin: this.#origin,
+        path: `${this.#prefix}${path}${queryString(o.query)}`,
+        method,
+        headers,
+        ...(body === undefined ? {} : { body }),
+        ...(o.signal ? { signal: o.signal } : {}),
+      });
+      code = response.statusCode;
+      if (code >= 400) {
+        const text = await response.body.text();
+        const retryAfter = response.headers['retry-after'];
+        throw KubeError.fromResponse(
+          code,
+          text,
+          typeof retryAfter === 'string' ? retryAfter : undefined,
+          `${method} ${path}`,
+        );
+      }
+      const { body: stream } = response;
+      return {
+        status: code,
+        headers: response.headers,
+        body: stream,
+        text: () => stream.text(),
+        json: () => stream.json(),
+      };
+    } catch (error) {
+      throw error instanceof KubeError ? error : wrap(error, `${method} ${path}`);
+    } finally {
+      this.#options.observe?.({ method, path, purpose, code, seconds: (performance.now() - started) / 1000 });
+    }
+  }
+
+  async #json<T>(method: Method, path: string, o: RawOptions): Promise<T> {
+    const response = await this.raw(method, path, o);
+    try {
+      return (await response.json()) as T;
+    } catch (error) {
+      throw wrap(error, `${method} ${path}`);
+    }
+  }
+
+  async #pages<T>(
+    r: Resource,
+    q: ListQuery,
+    limit: number | undefined,
+  ): Promise<{ items: T[]; resourceVersion: string }> {
+    const items: T[] = [];
+    const path = pathOf(r, q.namespace);
+    const type = { apiVersion: apiVersionOf(r), kind: r.kind };
+    let next: string | undefined;
+    for (;;) {
+      const page = await this.#json<RawList>('GET', path, {
+        query: { labelSelector: q.labelSelector, fieldSelector: q.fieldSelector, limit, continue: next },
+        ...(q.signal ? { signal: q.signal } : {}),
+      });
+      // Items of a list come without their type; those of a Table or of an aggregated server may not.
+      for (const item of page.items ?? []) items.push({ ...type, ...item } as T);
+      next = page.metadata?.continue || undefined;
+      if (next === undefined) return { items, resourceVersion: page.metadata?.resourceVersion ?? '' };
+    }
+  }
+}
+
+interface RawList {
+  readonly metadata?: { readonly resourceVersion?: string; readonly continue?: string };
+  readonly items?: readonly (Partial<KubeObject> & { metadata: ObjectMeta })[];
+}
+
+function bodyOf(body: unknown): string | Uint8Array | undefined {
+  if (body === undefined || typeof body === 'string' || body instanceof Uint8Array) return body;
+  return JSON.stringify(body);
+}
+
+function queryString(query: Query | undefined): string {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(query ?? {})) {
+    if (value !== undefined && value !== '') parameters.set(name, String(value));
+  }
+  return parameters.size === 0 ? '' : `?${parameters}`;
+}
+
+function signalOf(o: { signal?: AbortSignal }): { signal?: AbortSignal } {
+  return o.signal ? { signal: o.signal } : {};
+}
+
+function wrap(thrown: unknown, what: string): KubeError {
+  const { reason, message } = KubeError.from(thrown);
+  return new KubeError({ code: 0, reason, message: `${what}: ${message}`, cause: thrown });
+}
+
+function brokenConnection(error: KubeError): boolean {
+  const cause = error.cause;
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
+  return code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE';
+}
