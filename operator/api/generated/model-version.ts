@@ -1,0 +1,174 @@
+// Generated from crds/modelversions.sluice.dev.yaml by scripts/generate.ts. Change that file and run `npm run generate`.
+
+import type { ObjectMeta } from '../kubernetes.ts';
+
+export const modelVersionResource = {
+  group: 'sluice.dev',
+  version: 'v1alpha1',
+  plural: 'modelversions',
+  kind: 'ModelVersion',
+  namespaced: true,
+} as const;
+
+/** One immutable model artifact and how to serve it. */
+export interface ModelVersion {
+  readonly apiVersion: 'sluice.dev/v1alpha1';
+  readonly kind: 'ModelVersion';
+  readonly metadata: ObjectMeta;
+  readonly spec: ModelVersionSpec;
+  readonly status?: ModelVersionStatus;
+}
+
+export interface ModelVersionSpec {
+  /** Name that clients call. The Model of the same name holds the policy. */
+  readonly model: string;
+  /** Version of the model, unique in the model. Semantic versions are ordered by their precedence. */
+  readonly version: string;
+  /** What is different about this version, for people. */
+  readonly description?: string;
+  /** The model file. Immutable, since a changed model is a new version. */
+  readonly artifact: ModelVersionArtifact;
+  /** The inference server. By default the Sluice runtime, which serves ONNX. */
+  readonly server: ModelVersionServer;
+  /** Where the pods run. */
+  readonly placement: ModelVersionPlacement;
+  /** Pods of this version while it runs. */
+  readonly replicas: number;
+  /** How the pods are watched. */
+  readonly probes: ModelVersionProbes;
+}
+
+/** The model file. Immutable, since a changed model is a new version. */
+export interface ModelVersionArtifact {
+  /** Where the model file is: an https URI; http and file URIs only where the installation allows them. */
+  readonly uri: string;
+  /** SHA-256 of the file in lower-case hex. When given, nothing else is ever loaded. */
+  readonly sha256?: string;
+  /** Credentials for the download. */
+  readonly credentials?: ModelVersionArtifactCredentials;
+}
+
+/** Credentials for the download. */
+export interface ModelVersionArtifactCredentials {
+  /** A Secret of the same namespace with either username and password, or token. */
+  readonly secretName: string;
+}
+
+/** The inference server. By default the Sluice runtime, which serves ONNX. */
+export interface ModelVersionServer {
+  /** Any server that speaks the Open Inference Protocol v2. Absent means the Sluice runtime. */
+  readonly image?: string;
+  /** Arguments for a custom image. */
+  readonly args?: readonly string[];
+  /** Environment of the server. References to other objects are not possible. */
+  readonly env?: readonly ModelVersionServerEnv[];
+  /** Ports that the server listens on. */
+  readonly ports: ModelVersionServerPorts;
+  /** Threads of one inference. Absent means the CPU limit. */
+  readonly threads?: number;
+  /** Longest time for requests under way to finish when a pod is stopped. */
+  readonly gracePeriod: string;
+}
+
+export interface ModelVersionServerEnv {
+  readonly name: string;
+  readonly value: string;
+}
+
+/** Ports that the server listens on. */
+export interface ModelVersionServerPorts {
+  readonly http: number;
+  readonly grpc: number;
+  readonly metrics: number;
+}
+
+/** Where the pods run. */
+export interface ModelVersionPlacement {
+  /** Name of a GPUPool. Absent means any node. */
+  readonly pool?: string;
+  /** GPUs of one pod. */
+  readonly gpus: number;
+  /** Compute resources of the server container. GPUs are given by gpus. */
+  readonly resources?: ModelVersionPlacementResources;
+  /** PriorityClass of the pods. */
+  readonly priorityClassName?: string;
+}
+
+/** Compute resources of the server container. GPUs are given by gpus. */
+export interface ModelVersionPlacementResources {
+  readonly requests?: Readonly<Record<string, string | number>>;
+  readonly limits?: Readonly<Record<string, string | number>>;
+}
+
+/** How the pods are watched. */
+export interface ModelVersionProbes {
+  /** HTTP: the protocol's health endpoints. GRPC: grpc.health.v1. */
+  readonly protocol: 'HTTP' | 'GRPC';
+  readonly startup: ModelVersionProbesStartup;
+  readonly readiness: ModelVersionProbesReadiness;
+}
+
+export interface ModelVersionProbesStartup {
+  /** Longest time for a container from its start to readiness. */
+  readonly deadline: string;
+}
+
+export interface ModelVersionProbesReadiness {
+  /** Time between two readiness probes, whole seconds. */
+  readonly period: string;
+  /** Failed probes in a row after which a pod is not ready. */
+  readonly failureThreshold: number;
+}
+
+export interface ModelVersionStatus {
+  /** metadata.generation that this status speaks of. */
+  readonly observedGeneration?: number;
+  /** The latest observations, one a type. */
+  readonly conditions?: readonly ModelVersionStatusCondition[];
+  /** A word for people; programs use conditions. */
+  readonly phase?: string;
+  /** Hash of everything in the spec that can change how the version behaves. */
+  readonly contentHash?: string;
+  /** Share of the model's traffic in percent. */
+  readonly weight?: number;
+  /** Pods that exist. */
+  readonly replicas?: number;
+  /** Pods that are ready. */
+  readonly readyReplicas?: number;
+  /** Label selector of the pods. */
+  readonly selector?: string;
+  /** GPUPool that the pods run on. */
+  readonly pool?: string;
+  /** When the version last lost its part in serving. */
+  readonly idleSince?: string;
+  readonly artifact?: ModelVersionStatusArtifact;
+  /** The last thing that went wrong with this version. */
+  readonly lastFailure?: ModelVersionStatusLastFailure;
+}
+
+export interface ModelVersionStatusCondition {
+  readonly type: string;
+  readonly status: 'True' | 'False' | 'Unknown';
+  readonly observedGeneration?: number;
+  readonly lastTransitionTime: string;
+  readonly reason: string;
+  readonly message: string;
+}
+
+export interface ModelVersionStatusArtifact {
+  /** Digest of the loaded file, as sha256:<hex>. */
+  readonly digest?: string;
+  /** Size of the loaded file. */
+  readonly bytes?: number;
+  /** How long the last fetch took. */
+  readonly fetchSeconds?: number;
+}
+
+/** The last thing that went wrong with this version. */
+export interface ModelVersionStatusLastFailure {
+  readonly reason: string;
+  readonly message: string;
+  readonly pod?: string;
+  readonly exitCode?: number;
+  readonly at: string;
+}

@@ -1,0 +1,165 @@
+// Generated from crds/models.sluice.dev.yaml by scripts/generate.ts. Change that file and run `npm run generate`.
+
+import type { ObjectMeta } from '../kubernetes.ts';
+
+export const modelResource = {
+  group: 'sluice.dev',
+  version: 'v1alpha1',
+  plural: 'models',
+  kind: 'Model',
+  namespaced: true,
+} as const;
+
+/** The policy of a model that clients call by name, and its live state. */
+export interface Model {
+  readonly apiVersion: 'sluice.dev/v1alpha1';
+  readonly kind: 'Model';
+  readonly metadata: ObjectMeta;
+  readonly spec: ModelSpec;
+  readonly status?: ModelStatus;
+}
+
+export interface ModelSpec {
+  /** What is served; exactly one of version and split. */
+  readonly serve: ModelServe;
+  /** How traffic moves to another version. */
+  readonly rollout: ModelRollout;
+  /** When a candidate loses its traffic. */
+  readonly rollback: ModelRollback;
+  /** What happens to versions without traffic. */
+  readonly retention: ModelRetention;
+}
+
+/** What is served; exactly one of version and split. */
+export interface ModelServe {
+  /** latest: the newest version that has not failed. Otherwise the version to roll to. */
+  readonly version?: string;
+  /** Versions that serve side by side; each gets weight / sum of weights of the traffic. */
+  readonly split?: readonly ModelServeSplit[];
+}
+
+export interface ModelServeSplit {
+  readonly version: string;
+  readonly weight: number;
+}
+
+/** How traffic moves to another version. */
+export interface ModelRollout {
+  /** canary: by steps. immediate: all at once, as soon as every pod is ready. */
+  readonly strategy: 'canary' | 'immediate';
+  /** Steps of a canary. After the last one's hold the candidate takes all traffic. */
+  readonly steps: readonly ModelRolloutStep[];
+  /** How long the former stable version is kept to return to after a promotion. */
+  readonly bake: string;
+}
+
+export interface ModelRolloutStep {
+  /** Share of the candidate in whole percent. */
+  readonly weight: number;
+  /** How long the candidate is watched at this weight. */
+  readonly hold: string;
+}
+
+/** When a candidate loses its traffic. */
+export interface ModelRollback {
+  /**
+   * How long a version may have too few ready pods before it has failed. Its traffic leaves it at once,
+   * without waiting for this.
+   */
+  readonly unreadyFor: string;
+  /** Percentage of the pods below which a version has too few ready ones. */
+  readonly minReady: string;
+  /** Longest time from the start of a rollout until every pod is ready. */
+  readonly startupDeadline: string;
+}
+
+/** What happens to versions without traffic. */
+export interface ModelRetention {
+  /** Former stable versions that keep their pods, for an instant rollback. */
+  readonly warm: number;
+  /** How long any other version keeps its pods after it lost its traffic. */
+  readonly parkAfter: string;
+}
+
+export interface ModelStatus {
+  /** metadata.generation that this status speaks of. */
+  readonly observedGeneration?: number;
+  /** The latest observations, one a type. */
+  readonly conditions?: readonly ModelStatusCondition[];
+  /** A word for people; programs use conditions. */
+  readonly phase?: string;
+  /** Version that holds the traffic. */
+  readonly stable?: string;
+  /** When it was promoted. */
+  readonly stableSince?: string;
+  /** Former stable versions, latest first. */
+  readonly previous?: readonly string[];
+  /** Version that is being rolled out. */
+  readonly candidate?: ModelStatusCandidate;
+  /** Live shares in percent, in the order of the routers' ranges. */
+  readonly traffic?: readonly ModelStatusTraffic[];
+  /** Versions that failed and are not tried again until their spec changes. */
+  readonly latched?: readonly ModelStatusLatched[];
+  /** What happened, latest first, bounded. */
+  readonly history?: readonly ModelStatusHistory[];
+  /** The routers of the namespace, as far as this model goes. */
+  readonly routers?: ModelStatusRouters;
+  /** Where clients reach the model inside the cluster. */
+  readonly url?: string;
+}
+
+export interface ModelStatusCondition {
+  readonly type: string;
+  readonly status: 'True' | 'False' | 'Unknown';
+  readonly observedGeneration?: number;
+  readonly lastTransitionTime: string;
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** Version that is being rolled out. */
+export interface ModelStatusCandidate {
+  readonly version: string;
+  readonly contentHash: string;
+  /** 0 while its pods start, then the number of the step, from 1. */
+  readonly step: number;
+  /** Its share in percent now. */
+  readonly weight: number;
+  readonly startedAt: string;
+  /** When this step began. */
+  readonly since: string;
+  /** Since when too few of its pods are ready. */
+  readonly unreadySince?: string;
+}
+
+export interface ModelStatusTraffic {
+  readonly version: string;
+  readonly weight: number;
+}
+
+export interface ModelStatusLatched {
+  readonly version: string;
+  readonly contentHash: string;
+  readonly reason: string;
+  readonly message: string;
+  readonly at: string;
+}
+
+export interface ModelStatusHistory {
+  readonly at: string;
+  readonly reason: string;
+  readonly version?: string;
+  readonly message: string;
+}
+
+/** The routers of the namespace, as far as this model goes. */
+export interface ModelStatusRouters {
+  /** Port of this model on every router. */
+  readonly port?: number;
+  /** Counts the changes of traffic. */
+  readonly generation?: number;
+  /** Ready routers. */
+  readonly total?: number;
+  /** Ready routers that follow the generation. */
+  readonly acked?: number;
+}
