@@ -9,7 +9,7 @@ import { BackOff, type BackOffLimits, pause } from './back-off.ts';
 import type { KubeClient } from './client.ts';
 import { isGone, KubeError } from './errors.ts';
 import { type Logger, silent } from './logger.ts';
-import { type KubeObject, keyOf } from './object.ts';
+import { type Identified, keyOf } from './object.ts';
 import { apiVersionOf, type Resource } from './resources.ts';
 import { type Indexes, Store } from './store.ts';
 import { watch } from './watch.ts';
@@ -45,7 +45,7 @@ export interface InformerOptions<T> {
 /** A watch that ends sooner than this without an event counts as a failure, so that no loop runs hot. */
 const shortestWatchMs = 1000;
 
-export class Informer<T extends KubeObject> {
+export class Informer<T extends Identified> {
   /** Resolves after the first complete list; rejects if the informer is stopped before that. */
   readonly synced: Promise<void>;
   readonly resource: Resource;
@@ -202,7 +202,9 @@ export class Informer<T extends KubeObject> {
     const key = keyOf(received);
     const before = this.#store.get(key);
     if (before !== undefined && before.metadata.resourceVersion === received.metadata.resourceVersion) return;
-    const { managedFields: _, ...metadata } = received.metadata;
+    const { managedFields: _, ...metadata } = received.metadata as T['metadata'] & {
+      managedFields?: unknown;
+    };
     const typed = {
       ...received,
       apiVersion: apiVersionOf(this.resource),

@@ -42,8 +42,18 @@ export interface KubeObject {
   metadata: ObjectMeta;
 }
 
+/** What an informer needs to know of an object; kinds with readonly fields fit too. */
+export interface Identified {
+  readonly metadata: {
+    readonly name?: string;
+    readonly namespace?: string;
+    readonly uid?: string;
+    readonly resourceVersion?: string;
+  };
+}
+
 /** `namespace/name`, or `name` for an object without a namespace: the key of informers and queues. */
-export function keyOf(object: { readonly metadata: ObjectMeta }): string {
+export function keyOf(object: Identified): string {
   const { namespace, name = '' } = object.metadata;
   return namespace ? `${namespace}/${name}` : name;
 }

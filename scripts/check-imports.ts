@@ -11,7 +11,8 @@ const { imports: aliases } = JSON.parse(readFileSync(join(root, 'package.json'),
 const objections: string[] = [];
 const files = globSync('{kube-client,operator,runtime-image,e2e,scripts}/**/*.ts', {
   cwd: root,
-  exclude: (name) => name === 'node_modules',
+  // The tests of this check hold imports in strings.
+  exclude: ['**/node_modules', 'scripts/*.test.ts'],
 });
 for (const file of files.sort()) {
   for (const found of importsOf(readFileSync(join(root, file), 'utf8'))) {
