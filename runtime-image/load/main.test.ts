@@ -148,7 +148,7 @@ for (const protocol of ['url', 'grpc'] as const) {
     assert.deepEqual(summary['errorKinds'], { [failed]: 1, 'wrong-answer': 1 });
     const [first, second] = summary['failures'] as {
       at: string;
-      kind: string;
+      error: string;
       message: string;
       version: string;
     }[];
