@@ -169,7 +169,8 @@ export class KubeClient {
 
   /**
    * One call, for what the methods above do not cover: logs, discovery, watches.
-   * After 401 credentials are read again and the call is repeated once; a GET whose connection broke is repeated once.
+   * After 401 or a certificate that is not trusted, credentials are read again and the call is repeated once; so is a GET
+   * whose connection broke.
    * @throws KubeError for every status from 400 up.
    */
   async raw(method: Method, path: string, o: RawOptions = {}): Promise<RawResponse> {
@@ -177,9 +178,10 @@ export class KubeClient {
       return await this.#once(method, path, o);
     } catch (thrown) {
       const error = KubeError.from(thrown);
-      if (error.code === 401) this.#connection.refresh?.();
+      // Credentials may have been renewed since we read them.
+      if (error.code === 401 || untrusted(error)) this.#connection.refresh?.();
       // A pooled connection may be closed by the server in the very moment we write to it.
-      else if (!(method === 'GET' && error.reason === 'Network' && brokenConnection(error))) throw error;
+      else if (method !== 'GET' || !brokenConnection(error)) throw error;
       if (o.signal?.aborted) throw error;
       return await this.#once(method, path, o);
     }
@@ -287,8 +289,16 @@ function wrap(thrown: unknown, what: string): KubeError {
   return new KubeError({ code: 0, reason, message: `${what}: ${message}`, cause: thrown });
 }
 
+/** The handshake failed, so the request was never sent. */
+function untrusted(error: KubeError): boolean {
+  return /CERT|UNABLE_TO_|ERR_SSL|ERR_TLS/.test(causeCode(error));
+}
+
 function brokenConnection(error: KubeError): boolean {
-  const cause = error.cause;
-  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
+  const code = causeCode(error);
   return code === 'UND_ERR_SOCKET' || code === 'ECONNRESET' || code === 'EPIPE';
+}
+
+function causeCode(error: KubeError): string {
+  return error.cause instanceof Error && 'code' in error.cause ? String(error.cause.code) : '';
 }
