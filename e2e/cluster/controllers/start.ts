@@ -7,12 +7,15 @@ import { KubeClient } from '../../../kube-client/client.ts';
 import { loadConnection } from '../../../kube-client/connection.ts';
 import { scheduler } from '../scheduler/scheduler.ts';
 import { deploymentController } from './deployment/controller.ts';
+import { disruptionController } from './disruption.ts';
 import { endpointSliceController } from './endpointslice/controller.ts';
 import { garbageCollector } from './garbage/collector.ts';
 import { Caches, type Context, type Controller, type Log } from './machinery/context.ts';
 import { runControllers } from './machinery/manager.ts';
 import { EventRecorder } from './machinery/recorder.ts';
 import { namespaceController } from './namespace.ts';
+import { defaultGraceMs, nodeLifecycleController } from './node-lifecycle/controller.ts';
+import { podGarbageCollector } from './pod-gc.ts';
 import { replicaSetController } from './replicaset/controller.ts';
 import { serviceAccountController } from './service-account.ts';
 
@@ -23,6 +26,8 @@ export interface ControllersOptions {
   readonly rootCa: string;
   /** Which of the two to stand in for; both unless told. */
   readonly parts?: readonly ('controllers' | 'scheduler')[];
+  /** Silence, in milliseconds, after which a node counts as lost. */
+  readonly nodeGraceMs?: number;
   readonly log?: Log;
 }
 
@@ -50,6 +55,9 @@ export async function startControllers(options: ControllersOptions): Promise<() 
       endpointSliceController(contextOf('endpoint-slice-controller')),
       namespaceController(contextOf('namespace-controller')),
       garbageCollector(contextOf('garbage-collector')),
+      nodeLifecycleController(contextOf('node-controller'), options.nodeGraceMs ?? defaultGraceMs),
+      podGarbageCollector(contextOf('pod-garbage-collector')),
+      disruptionController(contextOf('disruption-controller')),
     );
   }
   if (parts.includes('scheduler')) controllers.push(scheduler(contextOf('default-scheduler')));
