@@ -78,6 +78,18 @@ export const env = {
   haproxy: 'SLUICE_HAPROXY',
   /** Writable folder of the router: configuration, sockets, state. */
   routerDir: 'SLUICE_ROUTER_DIR',
+  /** Inference workers, decimal, default 1. Each holds the model's weights once. */
+  workers: 'SLUICE_WORKERS',
+  /** Most bytes of one request's body or message, decimal; default 64 MiB. */
+  maxRequestBytes: 'SLUICE_MAX_REQUEST_BYTES',
+  /** Most requests that wait for a worker, decimal; default 512. One more is refused. */
+  maxQueue: 'SLUICE_MAX_QUEUE',
+  /** `spec.server.batching.maxSize`, decimal; default 1, which is no batching. */
+  batchSize: 'SLUICE_BATCH_SIZE',
+  /** `spec.server.batching.maxDelay`, such as `2ms`; default 0. */
+  batchDelay: 'SLUICE_BATCH_DELAY',
+  /** Most bytes of an artifact, decimal; default 32 GiB. */
+  artifactMaxBytes: 'SLUICE_ARTIFACT_MAX_BYTES',
   /** winston level, default `info`. */
   logLevel: 'SLUICE_LOG_LEVEL',
   /** A fire drill, for rehearsing a rollback: `unready-after=20s` or `exit-after=20s` (after the start of serving). */
@@ -121,6 +133,7 @@ export const failureReasons = [
   'ArtifactTooLarge',
   'ModelInvalid',
   'ConfigurationInvalid',
+  'InternalError',
 ] as const;
 export type FailureReason = (typeof failureReasons)[number];
 

@@ -1,0 +1,117 @@
+/** Configuration of `serve`, read once from the environment. Refuses what it does not understand, by name. */
+import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { env, modelFile, paths, serverPorts } from '#contract';
+import { type Environment, integer, oneOf, optional, parseDuration, required } from '../environment.ts';
+import { Failure } from '../termination.ts';
+import { type Provider, providers } from './execution/messages.ts';
+import type { BatchLimits } from './execution/queue.ts';
+
+/** A fire drill: what to do, and how long after the start of serving. */
+export interface Drill {
+  readonly action: 'unready' | 'exit';
+  readonly afterMs: number;
+}
+
+export interface ServeConfig {
+  readonly model: string;
+  readonly version: string;
+  readonly modelPath: string;
+  /** Lower-case hex; nothing else is ever loaded. */
+  readonly sha256: string | undefined;
+  /** Undefined means every address of the machine. */
+  readonly bindAddress: string | undefined;
+  readonly ports: { readonly http: number; readonly grpc: number; readonly metrics: number };
+  readonly threads: number;
+  readonly workers: number;
+  readonly provider: Provider;
+  readonly maxRequestBytes: number;
+  readonly maxQueue: number;
+  readonly batching: BatchLimits;
+  readonly graceMs: number;
+  readonly drill: Drill | undefined;
+}
+
+const port = { min: 0, max: 65_535 };
+
+/** @param cpus cores that this process may use; decides the number of threads when nothing else does */
+export function readConfig(source: Environment, cpus: number = cpuLimit()): ServeConfig {
+  return {
+    model: required(source, env.model),
+    version: required(source, env.version),
+    modelPath: join(optional(source, env.modelDir) ?? paths.modelDir, modelFile),
+    sha256: readDigest(source),
+    bindAddress: optional(source, env.bindAddress),
+    ports: {
+      http: integer(source, env.httpPort, serverPorts.http, port),
+      grpc: integer(source, env.grpcPort, serverPorts.grpc, port),
+      metrics: integer(source, env.metricsPort, serverPorts.metrics, port),
+    },
+    threads: integer(source, env.threads, Math.max(1, Math.floor(cpus)), { min: 1, max: 1024 }),
+    workers: integer(source, env.workers, 1, { min: 1, max: 256 }),
+    provider: oneOf(source, env.provider, 'cpu', providers),
+    maxRequestBytes: integer(source, env.maxRequestBytes, 64 * 2 ** 20, { min: 1024, max: 2 ** 31 - 1 }),
+    maxQueue: integer(source, env.maxQueue, 512, { min: 1, max: 1_000_000 }),
+    batching: {
+      maxSize: integer(source, env.batchSize, 1, { min: 1, max: 65_536 }),
+      maxDelayMs: duration(source, env.batchDelay, 0),
+    },
+    graceMs: integer(source, env.gracePeriod, 30, { min: 0, max: 86_400 }) * 1000,
+    drill: readDrill(source),
+  };
+}
+
+/** @returns lower-case hex, or undefined when any content is accepted */
+export function readDigest(source: Environment): string | undefined {
+  const digest = optional(source, env.artifactSha256)?.toLowerCase();
+  if (digest !== undefined && !/^[0-9a-f]{64}$/.test(digest)) {
+    throw new Failure('ConfigurationInvalid', `${env.artifactSha256} is not 64 hexadecimal digits`);
+  }
+  return digest;
+}
+
+function duration(source: Environment, name: string, fallback: number): number {
+  const text = optional(source, name);
+  if (text === undefined) return fallback;
+  const ms = parseDuration(text);
+  if (ms === undefined) {
+    throw new Failure(
+      'ConfigurationInvalid',
+      `${name}=${JSON.stringify(text)} is no duration such as 2ms or 20s`,
+    );
+  }
+  return ms;
+}
+
+function readDrill(source: Environment): Drill | undefined {
+  const text = optional(source, env.drill);
+  if (text === undefined) return undefined;
+  const match = /^(unready|exit)-after=(.+)$/.exec(text);
+  const afterMs = parseDuration(match?.[2] ?? '');
+  if (match === null || afterMs === undefined) {
+    throw new Failure(
+      'ConfigurationInvalid',
+      `${env.drill}=${JSON.stringify(text)} is neither unready-after=DURATION nor exit-after=DURATION`,
+    );
+  }
+  return { action: match[1] === 'exit' ? 'exit' : 'unready', afterMs };
+}
+
+/** Cores that the control group allows, as the container's CPU limit sets it; else those of the machine. */
+export function cpuLimit(root = '/sys/fs/cgroup'): number {
+  const cores = availableParallelism();
+  const two = read(join(root, 'cpu.max'))?.split(' ');
+  const one = [read(join(root, 'cpu/cpu.cfs_quota_us')), read(join(root, 'cpu/cpu.cfs_period_us'))];
+  const [quota, period] = (two ?? one).map(Number);
+  const limit = (quota ?? Number.NaN) / (period ?? Number.NaN);
+  return limit > 0 ? Math.min(limit, cores) : cores;
+}
+
+function read(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8').trim();
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,124 @@
+/** The listening sockets of the server: opens them together, and drains them together. */
+import type { Server as HttpServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js';
+import type { Logger } from '../logger.ts';
+import { Failure } from '../termination.ts';
+import type { ServeConfig } from './config.ts';
+import { createGrpcServer } from './grpc/service.ts';
+import { createMetricsServer } from './http/metrics-server.ts';
+import { createHttpServer } from './http/server.ts';
+import type { Metrics } from './metrics.ts';
+import type { ServedModel } from './model.ts';
+
+/** How long new connections are still taken while routers learn that this pod is going; never more than a quarter of the grace. */
+const drainDelayMs = 3000;
+/** What is kept back of the grace period for ending in order. */
+const reserveMs = 1000;
+const pollMs = 20;
+
+export class Endpoints {
+  readonly addresses: { readonly http: string; readonly grpc: string; readonly metrics: string };
+  readonly #http: HttpServer;
+  readonly #metrics: HttpServer;
+  readonly #grpc: GrpcServer;
+  readonly #closing: { now: boolean };
+
+  /** Listens on all three ports. @throws Failure ConfigurationInvalid when one cannot be had */
+  static async open(
+    config: ServeConfig,
+    model: ServedModel,
+    metrics: Metrics,
+    logger: Logger,
+  ): Promise<Endpoints> {
+    const { maxRequestBytes, bindAddress, ports } = config;
+    const closing = { now: false };
+    const http = createHttpServer({ model, maxRequestBytes, logger, closing: () => closing.now });
+    const metricsServer = createMetricsServer(metrics.registry);
+    const grpc = createGrpcServer({ model, maxRequestBytes, logger });
+    const addresses = {
+      http: await listen(http, bindAddress, ports.http),
+      metrics: await listen(metricsServer, bindAddress, ports.metrics),
+      grpc: await bind(grpc, bindAddress, ports.grpc),
+    };
+    return new Endpoints(http, metricsServer, grpc, closing, addresses);
+  }
+
+  private constructor(
+    http: HttpServer,
+    metrics: HttpServer,
+    grpc: GrpcServer,
+    closing: { now: boolean },
+    addresses: Endpoints['addresses'],
+  ) {
+    this.#http = http;
+    this.#metrics = metrics;
+    this.#grpc = grpc;
+    this.#closing = closing;
+    this.addresses = addresses;
+  }
+
+  /**
+   * Takes requests for a short while longer, then no new connections, then waits for the answers that are due.
+   * Resolves within the grace period, whatever clients do.
+   */
+  async drain(graceMs: number, inFlight: () => number): Promise<void> {
+    const began = performance.now();
+    const deadline = began + Math.max(0, graceMs - reserveMs);
+    this.#closing.now = true;
+    await sleep(Math.min(drainDelayMs, graceMs / 4));
+    this.#http.close();
+    this.#http.closeIdleConnections();
+    // Sends GOAWAY, lets open streams end and refuses new ones.
+    this.#grpc.tryShutdown(() => undefined);
+    while (inFlight() > 0 && performance.now() < deadline) await sleep(pollMs);
+    // Answers that were just made still have to leave the sockets.
+    await Promise.race([sleep(Math.max(0, Math.min(500, deadline - performance.now()))), closed(this.#http)]);
+    this.#grpc.forceShutdown();
+    this.#http.closeAllConnections();
+    this.#metrics.close();
+    this.#metrics.closeAllConnections();
+  }
+}
+
+function closed(server: HttpServer): Promise<void> {
+  return new Promise((resolve) => (server.listening ? server.once('close', resolve) : resolve()));
+}
+
+function refused(what: string, thrown: unknown): Failure {
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  return new Failure('ConfigurationInvalid', `cannot listen for ${what}: ${message}`, { cause: thrown });
+}
+
+async function listen(server: HttpServer, address: string | undefined, port: number): Promise<string> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) => reject(refused('HTTP', error)));
+    server.listen({ port, ...(address === undefined ? {} : { host: address }) }, resolve);
+  });
+  const bound = server.address() as AddressInfo;
+  return at(bound.address, bound.port);
+}
+
+async function bind(server: GrpcServer, address: string | undefined, port: number): Promise<string> {
+  // Without IPv6 in the pod the wildcard of both families cannot be bound.
+  const candidates = address === undefined ? ['::', '0.0.0.0'] : [address];
+  let last: unknown;
+  for (const candidate of candidates) {
+    try {
+      const bound = await new Promise<number>((resolve, reject) => {
+        server.bindAsync(at(candidate, port), ServerCredentials.createInsecure(), (error, actual) =>
+          error === null ? resolve(actual) : reject(error),
+        );
+      });
+      return at(candidate, bound);
+    } catch (thrown) {
+      last = thrown;
+    }
+  }
+  throw refused('gRPC', last);
+}
+
+function at(address: string, port: number): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}

@@ -1,0 +1,299 @@
+/**
+ * The engine: a bounded queue in front of inference workers. Restarts a worker that is lost, batches rows when that
+ * is configured and the model allows it, and answers everything it accepted.
+ *
+ * Knows tensors and threads; knows no protocol, no metrics and no model names.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { InferenceError } from '../protocol/errors.ts';
+import type { ModelSpec } from '../protocol/tensor.ts';
+import type { PlannedRequest } from '../protocol/validate.ts';
+import { batchKey, isBatchable, pack, rowsOf, split, unpack } from './batch.ts';
+import type { LoadReport, WorkerOptions } from './messages.ts';
+import { type BatchLimits, type Outcome, RequestQueue, type Waiting } from './queue.ts';
+import { ModelRefused, type RunResult, WorkerHandle } from './worker-handle.ts';
+
+export interface EngineOptions {
+  readonly worker: WorkerOptions;
+  readonly workers: number;
+  readonly maxQueue: number;
+  readonly batching: BatchLimits;
+  /** Milliseconds of a clock that never goes back. */
+  readonly now: () => number;
+  /** A batch has run, well or not. */
+  readonly onRun?: (run: {
+    readonly rows: number;
+    readonly requests: number;
+    readonly computeMs: number;
+  }) => void;
+  readonly onNote?: (note: string) => void;
+  /** A worker is up, or one was lost. */
+  readonly onWorker?: () => void;
+  /** A lost worker could not be replaced: the model no longer loads. Nothing will ever be answered again. */
+  readonly onDead?: (error: Error) => void;
+}
+
+export interface InferOptions {
+  readonly signal?: AbortSignal;
+  /** Milliseconds until the request is not worth running; absent or 0 means no limit. */
+  readonly timeoutMs?: number;
+}
+
+/** Runs that a worker holds at once: one that computes, one that waits, so that it never idles between two. */
+const depth = 2;
+const restartDelayMs = { first: 100, longest: 5000 } as const;
+
+export class Engine {
+  readonly report: LoadReport;
+  readonly #options: EngineOptions;
+  readonly #queue: RequestQueue;
+  readonly #workers = new Set<WorkerHandle>();
+  #batching: BatchLimits | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
+  #running = 0;
+
+  /** @throws ModelRefused when the model cannot be loaded */
+  static async start(options: EngineOptions): Promise<Engine> {
+    // One first: a model that cannot be loaded should fail once, and peak memory is that of one load.
+    const first = new WorkerHandle(options.worker);
+    const report = await first.loaded.catch(async (thrown) => {
+      await first.stop();
+      throw thrown;
+    });
+    const engine = new Engine(options, report);
+    engine.#adopt(first);
+    await Promise.all(Array.from({ length: options.workers - 1 }, () => engine.#startWorker()));
+    return engine;
+  }
+
+  private constructor(options: EngineOptions, report: LoadReport) {
+    this.#options = options;
+    this.report = report;
+    this.#queue = new RequestQueue(options.maxQueue);
+    if (options.batching.maxSize > 1) {
+      if (isBatchable(report.spec)) this.#batching = options.batching;
+      else
+        options.onNote?.(
+          'batching is configured, and not every input and output has a free leading dimension: off',
+        );
+    }
+  }
+
+  get spec(): ModelSpec {
+    return this.report.spec;
+  }
+
+  /** Whether a worker is there to run requests. */
+  get alive(): boolean {
+    return this.#workers.size > 0;
+  }
+
+  get workers(): number {
+    return this.#workers.size;
+  }
+
+  get queued(): number {
+    return this.#queue.length;
+  }
+
+  /** Requests that workers hold. */
+  get running(): number {
+    return this.#running;
+  }
+
+  /**
+   * @returns the outputs in the order of `request.outputs`
+   * @throws InferenceError Exhausted, DeadlineExceeded, Cancelled, InvalidArgument, Unavailable or Internal
+   */
+  infer(request: PlannedRequest, options: InferOptions = {}): Promise<Outcome> {
+    if (this.#closed) return Promise.reject(new InferenceError('Unavailable', 'the server is shutting down'));
+    if (options.signal?.aborted) return Promise.reject(cancelled());
+    const { promise, resolve, reject } = Promise.withResolvers<Outcome>();
+    const rows = this.#batching === undefined ? 0 : rowsOf(request);
+    const settle: { timer?: NodeJS.Timeout } = {};
+    const finish = () => {
+      clearTimeout(settle.timer);
+      options.signal?.removeEventListener('abort', abort);
+    };
+    const item: Waiting = {
+      request,
+      rows,
+      key: rows > 0 ? batchKey(request) : undefined,
+      since: this.#options.now(),
+      resolve: (outcome) => {
+        finish();
+        resolve(outcome);
+      },
+      reject: (error) => {
+        finish();
+        reject(error);
+      },
+    };
+    const abort = () => {
+      if (this.#queue.remove(item)) item.reject(cancelled());
+    };
+    try {
+      this.#queue.push(item);
+    } catch (thrown) {
+      return Promise.reject(thrown);
+    }
+    options.signal?.addEventListener('abort', abort, { once: true });
+    if (options.timeoutMs !== undefined && options.timeoutMs > 0) {
+      const { timeoutMs } = options;
+      settle.timer = setTimeout(
+        () => {
+          if (this.#queue.remove(item)) {
+            item.reject(
+              new InferenceError('DeadlineExceeded', `the request waited ${timeoutMs} ms, its time limit`),
+            );
+          }
+        },
+        Math.min(timeoutMs, 2 ** 31 - 1),
+      );
+    }
+    this.#pump();
+    return promise;
+  }
+
+  /** Stops the workers. What still waits or runs is answered with Unavailable. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    const workers = [...this.#workers];
+    this.#workers.clear();
+    for (const item of this.#queue.drain())
+      item.reject(new InferenceError('Unavailable', 'the server is shutting down'));
+    await Promise.all(workers.map((worker) => worker.stop()));
+  }
+
+  #adopt(worker: WorkerHandle): void {
+    this.#workers.add(worker);
+    this.#options.onWorker?.();
+    void worker.ended.then((reason) => {
+      if (this.#closed) return;
+      this.#workers.delete(worker);
+      this.#options.onWorker?.();
+      this.#options.onNote?.(`an inference worker was lost and is started again: ${reason}`);
+      void this.#replace();
+    });
+    this.#pump();
+  }
+
+  async #startWorker(): Promise<void> {
+    const worker = new WorkerHandle(this.#options.worker);
+    try {
+      await worker.loaded;
+    } catch (thrown) {
+      await worker.stop();
+      throw thrown;
+    }
+    if (this.#closed) await worker.stop();
+    else this.#adopt(worker);
+  }
+
+  async #replace(): Promise<void> {
+    for (
+      let delay: number = restartDelayMs.first;
+      !this.#closed;
+      delay = Math.min(delay * 2, restartDelayMs.longest)
+    ) {
+      try {
+        return await this.#startWorker();
+      } catch (thrown) {
+        const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+        if (thrown instanceof ModelRefused) return this.#options.onDead?.(error);
+        this.#options.onNote?.(`an inference worker could not be started: ${error.message}`);
+        await sleep(delay, undefined, { ref: false });
+      }
+    }
+  }
+
+  #pump(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    for (;;) {
+      const worker = this.#freest();
+      if (worker === undefined) return;
+      const next = this.#queue.next(this.#batching ?? { maxSize: 1, maxDelayMs: 0 }, this.#options.now());
+      if (next === undefined) return;
+      if (typeof next === 'number') {
+        this.#timer = setTimeout(() => this.#pump(), Math.ceil(next));
+        return;
+      }
+      this.#send(worker, next);
+    }
+  }
+
+  #freest(): WorkerHandle | undefined {
+    let freest: WorkerHandle | undefined;
+    for (const worker of this.#workers) {
+      if (worker.inFlight < (freest?.inFlight ?? depth)) freest = worker;
+    }
+    return freest;
+  }
+
+  #send(worker: WorkerHandle, items: readonly Waiting[]): void {
+    const { buffer, inputs } = pack(items.map((item) => item.request));
+    const outputs = items[0]?.request.outputs ?? [];
+    this.#running += items.length;
+    worker.run({ buffer, inputs, outputs }, (result) => {
+      this.#running -= items.length;
+      this.#settle(items, result);
+      this.#pump();
+    });
+  }
+
+  #settle(items: readonly Waiting[], result: RunResult): void {
+    if (result.ok === 'lost') {
+      const error = `the inference worker was lost while it ran this request: ${result.message}`;
+      for (const item of items) item.reject(new InferenceError('Unavailable', error));
+      return;
+    }
+    const { computeMs } = result;
+    const rows = items.reduce((sum, item) => sum + Math.max(item.rows, 1), 0);
+    this.#options.onRun?.({ rows, requests: items.length, computeMs });
+    if (!result.ok) return this.#fail(items, result);
+    const parts =
+      items.length === 1
+        ? [unpack(result.outputs)]
+        : split(
+            result.outputs,
+            items.map((item) => item.rows),
+          );
+    if (parts === undefined) {
+      this.#batching = undefined;
+      this.#options.onNote?.('the model does not give one row of output per row of input: batching is off');
+      return this.#queue.pushFront(alone(items));
+    }
+    items.forEach((item, index) => {
+      const outputs = parts[index] ?? [];
+      item.resolve({
+        outputs,
+        queueMs: Math.max(0, this.#options.now() - item.since - computeMs),
+        computeMs,
+      });
+    });
+  }
+
+  #fail(items: readonly Waiting[], result: RunResult & { readonly ok: false }): void {
+    // One bad request must not fail those that happened to share its batch.
+    if (items.length > 1) return this.#queue.pushFront(alone(items));
+    const [item] = items;
+    item?.reject(
+      result.blameInputs
+        ? new InferenceError('InvalidArgument', `the model cannot run these inputs: ${result.message}`)
+        : new InferenceError('Internal', `the model failed: ${result.message}`),
+    );
+  }
+}
+
+/** The same requests, each to be run by itself. */
+function alone(items: readonly Waiting[]): readonly Waiting[] {
+  for (const item of items) item.key = undefined;
+  return items;
+}
+
+function cancelled(): InferenceError {
+  return new InferenceError('Cancelled', 'the client cancelled the request');
+}

@@ -1,0 +1,137 @@
+/** One ONNX Runtime session: loads a model, describes it and runs it. Used inside a worker, since every call blocks. */
+import * as ort from 'onnxruntime-node';
+import { type Datatype, datatypeOfOnnx, elements, onnxTypeOf } from '../protocol/datatypes.ts';
+import type { ModelSpec, TensorSpec } from '../protocol/tensor.ts';
+import type { OutputTensor, PackedTensor, Provider, WorkerOptions } from './messages.ts';
+
+/** The runtime's own log writes to stderr in its own format; failures come back as errors anyway. */
+const silent = 4;
+
+export interface Loaded {
+  readonly session: Session;
+  readonly provider: Provider;
+  readonly notes: readonly string[];
+}
+
+/** @throws Error with ONNX Runtime's message when the model cannot be loaded by any provider */
+export async function load(options: WorkerOptions): Promise<Loaded> {
+  const notes: string[] = [];
+  const wanted: readonly Provider[] = options.provider === 'cpu' ? ['cpu'] : [options.provider, 'cpu'];
+  for (const provider of wanted) {
+    try {
+      // A provider that cannot load throws even when another is listed after it, so the fallback is ours.
+      const session = await ort.InferenceSession.create(
+        options.modelPath,
+        sessionOptions(provider, options.threads),
+      );
+      const { spec, leftOut } = describe(session);
+      notes.push(...leftOut);
+      return { session: new Session(session, spec), provider, notes };
+    } catch (thrown) {
+      if (provider === 'cpu') throw thrown;
+      notes.push(`provider ${provider} could not be used, so cpu is: ${explain(thrown)}`);
+    }
+  }
+  throw new Error('no provider was tried');
+}
+
+function sessionOptions(provider: Provider, threads: number): ort.InferenceSession.SessionOptions {
+  return {
+    executionProviders: [provider],
+    intraOpNumThreads: threads,
+    interOpNumThreads: 1,
+    logSeverityLevel: silent,
+    // A spinning thread burns the pod's CPU quota while it waits for work, and is throttled when work comes.
+    extra: { session: { intra_op: { allow_spinning: '0' }, inter_op: { allow_spinning: '0' } } },
+  };
+}
+
+function describe(session: ort.InferenceSession): { spec: ModelSpec; leftOut: readonly string[] } {
+  const leftOut: string[] = [];
+  const inputs = session.inputMetadata.map((value) => {
+    if (!value.isTensor) throw new Error(`input ${JSON.stringify(value.name)} is not a tensor`);
+    return specOf(value);
+  });
+  const outputs: TensorSpec[] = [];
+  for (const value of session.outputMetadata) {
+    if (value.isTensor) outputs.push(specOf(value));
+    else leftOut.push(`output ${JSON.stringify(value.name)} is not a tensor and is left out`);
+  }
+  if (outputs.length === 0) throw new Error('the model has no output that is a tensor');
+  return { spec: { inputs, outputs }, leftOut };
+}
+
+function specOf(value: ort.InferenceSession.TensorValueMetadata): TensorSpec {
+  const datatype = datatypeOfOnnx(value.type);
+  if (datatype === undefined) {
+    throw new Error(
+      `${JSON.stringify(value.name)} has element type ${value.type}, which the protocol cannot carry`,
+    );
+  }
+  return {
+    name: value.name,
+    datatype,
+    shape: value.shape.map((size) => (typeof size === 'number' ? size : -1)),
+  };
+}
+
+/** The innermost cause in a message of ONNX Runtime, which nests one sentence per enclosing node. */
+export function explain(thrown: unknown): string {
+  const message = (thrown instanceof Error ? thrown.message : String(thrown)).trim();
+  const parts = message.split('Status Message: ');
+  const cause = (parts.at(-1) ?? message).trim();
+  const node = /while running (\S+) node\. Name:'([^']*)'\s*$/.exec(parts.at(-2) ?? '');
+  const text = node ? `${cause} (in ${node[1]} node ${node[2]})` : cause;
+  // Paths and signatures of its own source say nothing to the reader.
+  return text
+    .replace(/^Load model from \S+ failed:\s*/, '')
+    .replace(/\/onnxruntime_src\/\S+\s+(.*\)\s)?/, '')
+    .slice(0, 1000);
+}
+
+export class Session {
+  readonly spec: ModelSpec;
+  readonly #session: ort.InferenceSession;
+  readonly #types: ReadonlyMap<string, Datatype>;
+
+  constructor(session: ort.InferenceSession, spec: ModelSpec) {
+    this.#session = session;
+    this.spec = spec;
+    this.#types = new Map(spec.outputs.map((output) => [output.name, output.datatype]));
+  }
+
+  /** Blocks the thread while the model runs. The outputs' buffers belong to the caller alone. */
+  async run(
+    inputs: readonly PackedTensor[],
+    buffer: ArrayBuffer,
+    outputs: readonly string[],
+  ): Promise<readonly OutputTensor[]> {
+    const feeds: Record<string, ort.Tensor> = {};
+    for (const input of inputs) feeds[input.name] = feed(input, buffer);
+    const results = await this.#session.run(feeds, outputs);
+    return outputs.map((name) => {
+      const tensor = results[name];
+      const datatype = this.#types.get(name);
+      if (tensor === undefined || datatype === undefined || !(tensor instanceof ort.Tensor)) {
+        throw new Error(`the model gave no tensor for output ${JSON.stringify(name)}`);
+      }
+      return { name, datatype, shape: tensor.dims, data: outputData(tensor) };
+    });
+  }
+}
+
+function feed(input: PackedTensor, buffer: ArrayBuffer): ort.Tensor {
+  if ('text' in input) return new ort.Tensor('string', [...input.text], input.shape);
+  if (input.datatype === 'BYTES') throw new Error('BYTES travel as text');
+  const { array: Elements, size } = elements[input.datatype];
+  const data = new Elements(buffer, input.offset, input.bytes / size);
+  // The constructor's overloads list one array type per element type; the table above pairs them.
+  return new ort.Tensor(onnxTypeOf(input.datatype) as 'float32', data as Float32Array, input.shape);
+}
+
+function outputData(tensor: ort.Tensor): Uint8Array<ArrayBuffer> | readonly string[] {
+  const { data } = tensor;
+  if (Array.isArray(data)) return data as string[];
+  const view = data as Exclude<ort.Tensor['data'], string[]>;
+  return new Uint8Array(view.buffer as ArrayBuffer, view.byteOffset, view.byteLength);
+}

@@ -1,0 +1,48 @@
+/** Reads a request body within a limit, and undoes its content encoding within the same limit. */
+import type { IncomingMessage } from 'node:http';
+import { promisify } from 'node:util';
+import { gunzip, inflate } from 'node:zlib';
+import { InferenceError, invalid, quote } from '../protocol/errors.ts';
+
+const decoders = { gzip: promisify(gunzip), deflate: promisify(inflate) } as const;
+
+function tooLarge(maxBytes: number): InferenceError {
+  return new InferenceError(
+    'TooLarge',
+    `the body is larger than ${maxBytes} bytes, the most that this server takes`,
+  );
+}
+
+/** @throws InferenceError TooLarge, as soon as that is known; InvalidArgument when the encoding is unknown or broken */
+export async function readBody(request: IncomingMessage, maxBytes: number): Promise<Uint8Array> {
+  if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw tooLarge(maxBytes);
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  try {
+    for await (const chunk of request as AsyncIterable<Buffer>) {
+      bytes += chunk.byteLength;
+      if (bytes > maxBytes) break;
+      chunks.push(chunk);
+    }
+  } catch (thrown) {
+    throw new InferenceError('Cancelled', 'the client ended the request before its body', { cause: thrown });
+  }
+  if (bytes > maxBytes) throw tooLarge(maxBytes);
+  const [only] = chunks;
+  const body = chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks, bytes);
+  return decode(body, request.headers['content-encoding'] ?? 'identity', maxBytes);
+}
+
+async function decode(body: Buffer, encoding: string, maxBytes: number): Promise<Uint8Array> {
+  if (encoding === 'identity' || encoding === '') return body;
+  if (encoding !== 'gzip' && encoding !== 'deflate') {
+    throw invalid(`Content-Encoding ${quote(encoding)} is none of identity, gzip, deflate`);
+  }
+  try {
+    return await decoders[encoding](body, { maxOutputLength: maxBytes });
+  } catch (thrown) {
+    const code = thrown instanceof Error && 'code' in thrown ? thrown.code : undefined;
+    if (code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(maxBytes);
+    throw invalid(`the body is not valid ${encoding}`);
+  }
+}

@@ -1,0 +1,178 @@
+/** The protocol over HTTP/1.1: requests in, answers out. What they mean is decided by the core and the model. */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { versionHeader } from '#contract';
+import type { Logger } from '../../logger.ts';
+import {
+  fixedRepository,
+  modelMetadata,
+  modelStatistics,
+  repositoryIndex,
+  serverMetadata,
+} from '../describe.ts';
+import type { ServedModel } from '../model.ts';
+import { InferenceError, invalid, quote } from '../protocol/errors.ts';
+import { encodeJsonAnswer } from '../protocol/json-answer.ts';
+import { decodeJsonRequest } from '../protocol/json-request.ts';
+import type { InferRequest } from '../protocol/tensor.ts';
+import { readBody } from './body.ts';
+import { MethodNotAllowed, type Route, route } from './routes.ts';
+
+const headerLengthName = 'Inference-Header-Content-Length';
+
+/** Longer than proxies keep idle connections, so that it is they who close them, and no request meets a closed one. */
+const keepAliveMs = 120_000;
+
+export interface HttpOptions {
+  readonly model: ServedModel;
+  readonly maxRequestBytes: number;
+  readonly logger: Logger;
+  /** Whether connections should end with the answer that they carry now. */
+  readonly closing: () => boolean;
+}
+
+/** An HTTP server that is not listening yet. */
+export function createHttpServer(options: HttpOptions): Server {
+  const server = createServer(
+    { keepAliveTimeout: keepAliveMs, requestTimeout: 300_000 },
+    (request, response) => {
+      response.setHeader(versionHeader, options.model.version);
+      if (options.closing()) response.setHeader('Connection', 'close');
+      answer(options, request, response).catch((thrown) => fail(options, request, response, thrown));
+    },
+  );
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    // Nothing to answer to a connection that is gone; anything else was no HTTP.
+    if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
+    const status =
+      error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request';
+    socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+  });
+  return server;
+}
+
+async function answer(
+  options: HttpOptions,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const { model } = options;
+  const to: Route = route(request.method ?? 'GET', request.url ?? '/');
+  switch (to.call) {
+    case 'serverMetadata':
+      return sendJson(response, 200, serverMetadata());
+    case 'live':
+      return sendJson(response, 200, { live: true });
+    case 'ready':
+      return sendReady(response, model);
+    case 'repositoryIndex': {
+      const body = await readBody(request, options.maxRequestBytes);
+      return sendJson(response, 200, repositoryIndex(model, wantsOnlyReady(body)));
+    }
+    case 'repositoryChange':
+      throw invalid(fixedRepository);
+    case 'allStatistics':
+      return sendJson(response, 200, { model_stats: [modelStatistics(model)] });
+    case 'modelMetadata':
+      model.check(to.model, to.version);
+      return sendJson(response, 200, modelMetadata(model));
+    case 'modelReady':
+      model.check(to.model, to.version);
+      return sendReady(response, model);
+    case 'statistics':
+      model.check(to.model, to.version);
+      return sendJson(response, 200, { model_stats: [modelStatistics(model)] });
+    case 'infer':
+      model.check(to.model, to.version);
+      return infer(options, request, response);
+  }
+}
+
+function wantsOnlyReady(body: Uint8Array): boolean {
+  if (body.byteLength === 0) return false;
+  try {
+    const value: unknown = JSON.parse(new TextDecoder().decode(body));
+    return typeof value === 'object' && value !== null && 'ready' in value && value.ready === true;
+  } catch {
+    throw invalid('the request is not valid JSON');
+  }
+}
+
+function sendReady(response: ServerResponse, model: ServedModel): void {
+  const why = model.notReadyBecause;
+  if (why === undefined) sendJson(response, 200, { ready: true });
+  else sendJson(response, 503, { ready: false, error: why });
+}
+
+async function infer(
+  options: HttpOptions,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const { model } = options;
+  const gone = new AbortController();
+  response.once('close', () => {
+    if (!response.writableFinished) gone.abort();
+  });
+  const body = await readBody(request, options.maxRequestBytes);
+  let decoded: InferRequest | undefined;
+  const result = await model.infer(
+    'rest',
+    () => {
+      decoded = decodeJsonRequest(body, headerLength(request));
+      return decoded;
+    },
+    { signal: gone.signal },
+  );
+  const about = { model: model.name, version: model.version };
+  const encoded = encodeJsonAnswer(result, about, decoded ?? { outputs: [], binaryOutputs: false });
+  if (encoded.headerLength === undefined) {
+    response.setHeader('Content-Type', 'application/json');
+  } else {
+    response.setHeader('Content-Type', 'application/octet-stream');
+    response.setHeader(headerLengthName, encoded.headerLength);
+  }
+  send(response, 200, encoded.chunks);
+}
+
+function headerLength(request: IncomingMessage): number | undefined {
+  const value = request.headers[headerLengthName.toLowerCase()];
+  if (value === undefined) return undefined;
+  if (typeof value !== 'string' || !/^\d{1,10}$/.test(value)) {
+    throw invalid(`${headerLengthName} is ${quote(String(value))}; it has to be a whole number`);
+  }
+  return Number(value);
+}
+
+function send(response: ServerResponse, status: number, chunks: readonly Uint8Array[]): void {
+  const length = chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0);
+  response.writeHead(status, { 'Content-Length': length });
+  for (const chunk of chunks) response.write(chunk);
+  response.end();
+}
+
+function sendJson(response: ServerResponse, status: number, value: unknown): void {
+  response.setHeader('Content-Type', 'application/json');
+  send(response, status, [Buffer.from(JSON.stringify(value))]);
+}
+
+function fail(
+  options: HttpOptions,
+  request: IncomingMessage,
+  response: ServerResponse,
+  thrown: unknown,
+): void {
+  // What is left of the body would otherwise be read as the next request's beginning, or for ever.
+  const unread = !request.complete;
+  if (response.headersSent || response.destroyed) return void response.destroy();
+  if (unread) response.setHeader('Connection', 'close');
+  if (thrown instanceof MethodNotAllowed) {
+    response.setHeader('Allow', thrown.allow);
+    return sendJson(response, 405, { error: thrown.message });
+  }
+  const error = InferenceError.from(thrown);
+  if (error.fault === 'Internal') {
+    options.logger.error('a request failed', { path: request.url, error: error.message, stack: error.stack });
+  }
+  if (error.fault === 'Exhausted' || error.fault === 'Unavailable') response.setHeader('Retry-After', '1');
+  sendJson(response, error.status, { error: error.message });
+}

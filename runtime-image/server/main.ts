@@ -1,0 +1,138 @@
+/**
+ * The inference server of one version: `serve`. This file is its composition root: configuration, clock, signals,
+ * the order of starting and stopping.
+ *
+ * The room holds `protocol/` (pure: decoding, checking and encoding tensors), `execution/` (ONNX Runtime in worker
+ * threads), `http/` and `grpc/` (the edges). It must not know Kubernetes, the router or the operator; what it shares
+ * with them is in the contract.
+ */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { pipeline } from 'node:stream/promises';
+import { createLogger, type Logger } from '../logger.ts';
+import { Failure } from '../termination.ts';
+import { readConfig, type ServeConfig } from './config.ts';
+import { serverVersion } from './describe.ts';
+import { startDrill } from './drill.ts';
+import { Endpoints } from './endpoints.ts';
+import { Engine } from './execution/engine.ts';
+import { ModelRefused } from './execution/worker-handle.ts';
+import { Metrics } from './metrics.ts';
+import { ServedModel } from './model.ts';
+
+const now = () => performance.now();
+
+/** Serves until a signal asks it to stop; then drains and resolves. @throws Failure */
+export async function main(): Promise<void> {
+  const logger = createLogger('serve');
+  const config = readConfig(process.env);
+  const stopped = signalled(logger);
+  const model = new ServedModel({ name: config.model, version: config.version }, { now, wall: Date.now });
+  const metrics = new Metrics({ model: config.model, version: config.version }, () => model.gauges, now);
+  model.measureWith(metrics);
+
+  // Listening before loading: a probe sees a live server that is not ready, rather than nobody.
+  const endpoints = await Endpoints.open(config, model, metrics, logger);
+  const engine = await Promise.race([start(config, model, metrics, logger), stopped.then(() => undefined)]);
+  if (engine !== undefined) {
+    model.attach(engine);
+    logger.info('serving', {
+      ...endpoints.addresses,
+      serverVersion,
+      threads: config.threads,
+      workers: config.workers,
+    });
+    startDrill(config.drill, model, logger);
+    await stopped;
+  }
+  const began = now();
+  model.hold('the server is shutting down');
+  logger.info('draining: readiness is denied, requests are still answered', { graceMs: config.graceMs });
+  await endpoints.drain(config.graceMs, () => model.inFlight);
+  await engine?.close();
+  logger.info('stopped', { drainMs: Math.round(now() - began) });
+  await flushed(logger);
+  // Whatever a library still holds open must not outlive the grace period.
+  process.exit(0);
+}
+
+function signalled(logger: Logger): Promise<void> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.once(signal, () => {
+        logger.info('told to stop', { signal });
+        resolve();
+      });
+    }
+  });
+}
+
+function flushed(logger: Logger): Promise<void> {
+  return new Promise((resolve) => {
+    logger.once('finish', resolve);
+    logger.end();
+  });
+}
+
+async function start(
+  config: ServeConfig,
+  model: ServedModel,
+  metrics: Metrics,
+  logger: Logger,
+): Promise<Engine> {
+  const digest = await verify(config);
+  const { modelPath, threads, provider } = config;
+  try {
+    const engine = await Engine.start({
+      worker: { modelPath, threads, provider },
+      workers: config.workers,
+      maxQueue: config.maxQueue,
+      batching: config.batching,
+      now,
+      onRun: ({ rows, computeMs }) => model.recordRun(rows, computeMs),
+      onNote: (note) => {
+        logger.warn(note);
+        model.changed();
+      },
+      onDead: (error) => {
+        throw new Failure('ModelInvalid', `the model can no longer be loaded: ${error.message}`, {
+          cause: error,
+        });
+      },
+      onWorker: () => model.changed(),
+    });
+    const { report } = engine;
+    metrics.recordLoad(report.loadMs);
+    for (const note of report.notes) logger.warn(note);
+    logger.info('model loaded', {
+      digest,
+      provider: report.provider,
+      loadMs: Math.round(report.loadMs),
+      warmUpMs: report.warmUpMs === undefined ? null : Math.round(report.warmUpMs),
+      inputs: report.spec.inputs,
+      outputs: report.spec.outputs,
+    });
+    return engine;
+  } catch (thrown) {
+    if (!(thrown instanceof ModelRefused)) throw thrown;
+    throw new Failure('ModelInvalid', `ONNX Runtime cannot load the model: ${thrown.message}`, {
+      cause: thrown,
+    });
+  }
+}
+
+/** The artifact's SHA-256. Fetching has verified it, but the volume may have been written to since. */
+async function verify({ modelPath, sha256 }: ServeConfig): Promise<string> {
+  const found = await stat(modelPath).catch((thrown: unknown) => {
+    throw new Failure('ArtifactNotFound', `there is no model at ${modelPath}`, { cause: thrown });
+  });
+  if (!found.isFile()) throw new Failure('ArtifactNotFound', `${modelPath} is not a file`);
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(modelPath, { highWaterMark: 2 ** 20 }), hash);
+  const digest = hash.digest('hex');
+  if (sha256 !== undefined && digest !== sha256) {
+    throw new Failure('ArtifactCorrupt', `the model's SHA-256 is ${digest}; it has to be ${sha256}`);
+  }
+  return digest;
+}

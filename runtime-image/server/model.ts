@@ -1,0 +1,152 @@
+/**
+ * The one model and version that this process serves: what both protocols ask. Checks names, runs requests, keeps
+ * the statistics, and says whether it is ready.
+ */
+import type { Engine, InferOptions } from './execution/engine.ts';
+import type { Metrics, Protocol } from './metrics.ts';
+import { InferenceError, quote } from './protocol/errors.ts';
+import type { InferAnswer, InferRequest, ModelSpec } from './protocol/tensor.ts';
+import { plan } from './protocol/validate.ts';
+import { type Statistics, StatisticsRecorder } from './statistics.ts';
+
+export interface Clock {
+  /** Milliseconds of a clock that never goes back. */
+  readonly now: () => number;
+  /** Milliseconds since 1970. */
+  readonly wall: () => number;
+}
+
+/** As the protocol's metadata calls it. */
+export const platform = 'onnxruntime_onnx';
+
+export class ServedModel {
+  readonly name: string;
+  readonly version: string;
+  readonly #clock: Clock;
+  readonly #statistics = new StatisticsRecorder();
+  #metrics: Metrics | undefined;
+  #engine: Engine | undefined;
+  /** Why it is not ready although the engine is up, when there is a reason. */
+  #held: string | undefined;
+  #requests = 0;
+  readonly #listeners = new Set<() => void>();
+
+  constructor(about: { readonly name: string; readonly version: string }, clock: Clock) {
+    this.name = about.name;
+    this.version = about.version;
+    this.#clock = clock;
+  }
+
+  /** Where runs and requests are counted, besides the protocol's own statistics. */
+  measureWith(metrics: Metrics): void {
+    this.#metrics = metrics;
+  }
+
+  attach(engine: Engine): void {
+    this.#engine = engine;
+    this.changed();
+  }
+
+  /** Tells those who watch readiness that it may have changed. */
+  changed(): void {
+    for (const listener of this.#listeners) listener();
+  }
+
+  onChange(listener: () => void): void {
+    this.#listeners.add(listener);
+    listener();
+  }
+
+  /** Readiness is denied from now on; requests are still answered. */
+  hold(why: string): void {
+    this.#held = why;
+    this.changed();
+  }
+
+  get ready(): boolean {
+    return this.#held === undefined && (this.#engine?.alive ?? false);
+  }
+
+  /** Why it is not ready, in a sentence for a probe's answer. */
+  get notReadyBecause(): string | undefined {
+    if (this.ready) return undefined;
+    return this.#held ?? (this.#engine === undefined ? 'the model is loading' : 'no inference worker is up');
+  }
+
+  /** Requests between their first byte and their last. */
+  get inFlight(): number {
+    return this.#requests;
+  }
+
+  get statistics(): Statistics {
+    return this.#statistics.read();
+  }
+
+  get gauges() {
+    const engine = this.#engine;
+    return {
+      queued: engine?.queued ?? 0,
+      running: engine?.running ?? 0,
+      workers: engine?.workers ?? 0,
+      ready: this.ready,
+    };
+  }
+
+  recordRun(rows: number, computeMs: number): void {
+    this.#statistics.recordRun(rows, computeMs);
+    this.#metrics?.recordRun(rows, computeMs);
+  }
+
+  /**
+   * Whether a request means this model. An empty or absent version means the one that is here.
+   * @throws InferenceError NotFound naming what is here
+   */
+  check(model: string, version: string | undefined): void {
+    if (model !== this.name) {
+      throw new InferenceError(
+        'NotFound',
+        `model ${quote(model)} is unknown; this server has ${quote(this.name)}`,
+      );
+    }
+    if (version !== undefined && version !== '' && version !== this.version) {
+      throw new InferenceError(
+        'NotFound',
+        `model ${quote(model)} has no version ${quote(version)} here; this server has ${quote(this.version)}`,
+      );
+    }
+  }
+
+  /** @throws InferenceError Unavailable while the model is loading */
+  get spec(): ModelSpec {
+    return this.#loaded().spec;
+  }
+
+  /** Decodes by the given function, checks and runs. Whatever happens is counted, and what is thrown is an InferenceError. */
+  async infer(protocol: Protocol, decode: () => InferRequest, options: InferOptions): Promise<InferAnswer> {
+    const began = this.#clock.now();
+    this.#requests += 1;
+    try {
+      const engine = this.#loaded();
+      const request = decode();
+      const planned = plan(request, engine.spec);
+      const limit = request.timeoutMs > 0 ? { ...options, timeoutMs: request.timeoutMs } : options;
+      const { outputs, queueMs, computeMs } = await engine.infer(planned, limit);
+      const totalMs = this.#clock.now() - began;
+      this.#statistics.recordSuccess(totalMs, queueMs, computeMs, this.#clock.wall());
+      this.#metrics?.recordSuccess(protocol, totalMs, queueMs);
+      return { id: request.id, outputs };
+    } catch (thrown) {
+      const error = InferenceError.from(thrown);
+      this.#statistics.recordFailure(this.#clock.now() - began);
+      this.#metrics?.recordFailure(protocol, error.fault);
+      throw error;
+    } finally {
+      this.#requests -= 1;
+    }
+  }
+
+  #loaded(): Engine {
+    if (this.#engine === undefined) throw new InferenceError('Unavailable', 'the model is loading');
+    return this.#engine;
+  }
+}
