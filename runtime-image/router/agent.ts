@@ -1,0 +1,265 @@
+/**
+ * Keeps HAProxy doing what the inputs ask for. One thing happens at a time; what arrives meanwhile is taken
+ * together in the next round, so a burst costs two rounds and the first change waits for nothing.
+ */
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Logger } from '../logger.ts';
+import { applySteps, type Retiring, sweep } from './apply.ts';
+import type { Session } from './cli.ts';
+import type { Limits } from './config.ts';
+import { diff, type Step } from './diff.ts';
+import { loadInputs, prepareFolder, saveInputs, writeState } from './disk.ts';
+import { Engine } from './engine.ts';
+import { plan } from './plan.ts';
+import { emptyState, type Inputs, type State } from './state.ts';
+
+export interface AgentOptions {
+  readonly binary: string;
+  readonly folder: string;
+  readonly limits: Limits;
+  readonly logger: Logger;
+  readonly onSample?: (line: string) => void;
+  readonly observe?: (event: AgentEvent) => void;
+}
+
+/** For metrics. */
+export type AgentEvent =
+  | { readonly kind: 'applied'; readonly seconds: number; readonly steps: number }
+  | { readonly kind: 'reload' }
+  | { readonly kind: 'restart' }
+  | { readonly kind: 'failure' };
+
+const sweepMs = 200;
+
+export class Agent {
+  readonly #options: AgentOptions;
+  readonly #logger: Logger;
+  readonly #engine: Engine;
+  readonly #retiring: Retiring = new Map();
+  readonly #listeners = new Set<() => void>();
+  #wanted: Inputs | undefined;
+  #applied: State = emptyState;
+  #problems = '';
+  #dirty = false;
+  #dead = false;
+  #synced = false;
+  #stopped = false;
+  #working: Promise<void> | undefined;
+  #sweeper: NodeJS.Timeout | undefined;
+  #saver: NodeJS.Timeout | undefined;
+
+  constructor(options: AgentOptions) {
+    this.#options = options;
+    this.#logger = options.logger;
+    this.#engine = new Engine({
+      binary: options.binary,
+      folder: options.folder,
+      logger: options.logger,
+      onSample: options.onSample ?? (() => {}),
+      onDeath: (reason) => this.#onDeath(reason),
+    });
+  }
+
+  /** What all new requests follow. */
+  get applied(): State {
+    return this.#applied;
+  }
+
+  /** Process id of the HAProxy that counts; counters start again when it changes. */
+  get pid(): number | undefined {
+    return this.#engine.pid;
+  }
+
+  /** True when HAProxy runs on inputs that are whole: from the API, or saved when they last were. */
+  get ready(): boolean {
+    return this.#engine.pid !== undefined && this.#synced && !this.#stopped;
+  }
+
+  session(): Promise<Session> {
+    return this.#engine.session();
+  }
+
+  /** Calls back after each change of `applied`. @returns ends that. */
+  onApplied(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Starts HAProxy on what was saved, or on nothing. @throws Error when it cannot be started at all. */
+  async start(): Promise<void> {
+    await prepareFolder(this.#options.folder);
+    const saved = await loadInputs(this.#options.folder);
+    if (saved) {
+      this.#wanted = saved;
+      this.#synced = true;
+    }
+    await this.#begin();
+  }
+
+  /** Takes the whole truth as it is now. */
+  update(inputs: Inputs): void {
+    this.#wanted = inputs;
+    this.#dirty = true;
+    this.#wake();
+  }
+
+  /** Resolves when nothing is left to apply. */
+  async settled(): Promise<void> {
+    while (this.#working) await this.#working;
+  }
+
+  /** Soft stop: answers what is in flight, for `withinMs` at most. */
+  async stop(withinMs: number): Promise<void> {
+    this.#stopped = true;
+    clearInterval(this.#sweeper);
+    clearTimeout(this.#saver);
+    await this.settled();
+    if (this.#wanted && this.#synced) await saveInputs(this.#options.folder, this.#wanted);
+    await this.#engine.stop(withinMs);
+  }
+
+  #onDeath(reason: string): void {
+    this.#logger.error('HAProxy died', { reason });
+    this.#options.observe?.({ kind: 'restart' });
+    this.#dead = true;
+    this.#wake();
+  }
+
+  #wake(): void {
+    if (this.#working || this.#stopped) return;
+    this.#working = this.#work().finally(() => {
+      this.#working = undefined;
+      if ((this.#dirty || this.#dead) && !this.#stopped) this.#wake();
+    });
+  }
+
+  async #work(): Promise<void> {
+    let failures = 0;
+    while ((this.#dirty || this.#dead) && !this.#stopped) {
+      try {
+        if (this.#dead) await this.#begin();
+        else await this.#change();
+        failures = 0;
+      } catch (error) {
+        this.#options.observe?.({ kind: 'failure' });
+        this.#logger.error('could not apply a change', { error: String(error) });
+        this.#dirty = true;
+        await pause(Math.min(50 * 2 ** failures++, 5000));
+      }
+    }
+  }
+
+  /** (Re)starts HAProxy on the state that is wanted now. A running one hands its listeners over. */
+  async #begin(): Promise<void> {
+    this.#dirty = false;
+    const state = this.#plan();
+    await writeState(this.#options.folder, state, this.#options.limits);
+    this.#dead = false;
+    try {
+      await this.#engine.start();
+    } catch (error) {
+      this.#dead = this.#engine.pid === undefined;
+      throw error;
+    }
+    this.#retiring.clear();
+    this.#commit(state);
+  }
+
+  async #change(): Promise<void> {
+    const began = performance.now();
+    this.#dirty = false;
+    const state = this.#plan();
+    const steps = diff(this.#applied, state);
+    if (steps === undefined) {
+      await this.#reload('the pool of backends grows');
+    } else {
+      try {
+        await this.#carryOut(steps);
+        this.#commit(state);
+      } catch (error) {
+        if (this.#dead) throw error;
+        await this.#reload(`a command failed: ${error}`);
+      }
+    }
+    this.#synced = true;
+    this.#options.observe?.({
+      kind: 'applied',
+      seconds: (performance.now() - began) / 1000,
+      steps: steps?.length ?? 0,
+    });
+    this.#saveLater();
+  }
+
+  async #carryOut(steps: readonly Step[]): Promise<void> {
+    if (steps.length === 0) return;
+    const session = await this.session();
+    try {
+      await applySteps(session, steps, this.#retiring);
+    } finally {
+      session.close();
+    }
+    if (this.#retiring.size > 0) this.#sweepLater();
+  }
+
+  async #reload(reason: string): Promise<void> {
+    this.#logger.info('reloading HAProxy', { reason });
+    this.#options.observe?.({ kind: 'reload' });
+    await this.#begin();
+  }
+
+  #plan(): State {
+    const inputs = this.#wanted ?? { models: [], endpoints: [] };
+    const { state, problems } = plan(inputs, this.#applied, new Set(this.#retiring.values()));
+    const told = problems.join('; ');
+    if (told !== this.#problems && told !== '')
+      this.#logger.warn('not everything can be routed', { problems });
+    this.#problems = told;
+    return state;
+  }
+
+  #commit(state: State): void {
+    this.#applied = state;
+    for (const listener of this.#listeners) listener();
+  }
+
+  #sweepLater(): void {
+    this.#sweeper ??= setInterval(() => void this.#sweep(), sweepMs);
+  }
+
+  /** Deletes idle servers between changes, never during one. */
+  async #sweep(): Promise<void> {
+    if (this.#working || this.#stopped || this.#dead) return;
+    this.#working = this.#deleteIdle().finally(() => {
+      this.#working = undefined;
+      if (this.#dirty || this.#dead) this.#wake();
+    });
+    await this.#working;
+    if (this.#retiring.size > 0) return;
+    clearInterval(this.#sweeper);
+    this.#sweeper = undefined;
+  }
+
+  async #deleteIdle(): Promise<void> {
+    try {
+      const session = await this.session();
+      try {
+        await sweep(session, this.#retiring);
+      } finally {
+        session.close();
+      }
+    } catch (error) {
+      this.#logger.warn('could not delete retired servers', { error: String(error) });
+    }
+  }
+
+  #saveLater(): void {
+    if (this.#saver) return;
+    this.#saver = setTimeout(() => {
+      this.#saver = undefined;
+      if (this.#wanted)
+        saveInputs(this.#options.folder, this.#wanted).catch((error: unknown) =>
+          this.#logger.warn('could not save the inputs', { error: String(error) }),
+        );
+    }, 100);
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * PURE: the commands that take a running HAProxy from one state to another without losing a request: first what
+ * is new and unseen (servers, shares in the unused half), then one atomic switch per model, then what is no longer used.
+ */
+import { backendName, files, serverOptions, serverPath } from './config.ts';
+import { type Entries, type MapFile, pinEntries, portValue, splitEntries, versionEntries } from './maps.ts';
+import type { Route, Server, State } from './state.ts';
+
+export type Step =
+  /** A pod enters rotation. */
+  | { readonly do: 'add-server'; readonly path: string; readonly options: string; readonly checked: boolean }
+  /** A pod gets no new requests; it is deleted once it has answered those in flight. */
+  | { readonly do: 'retire-server'; readonly path: string; readonly slot: number }
+  | {
+      readonly do: 'add-entries';
+      readonly map: MapFile;
+      readonly entries: readonly (readonly [string, string])[];
+    }
+  | { readonly do: 'set-entry'; readonly map: MapFile; readonly key: string; readonly value: string }
+  | { readonly do: 'delete-entries'; readonly map: MapFile; readonly keys: readonly string[] };
+
+/** Undefined: the states differ in what only the configuration says, and HAProxy has to be reloaded. */
+export function diff(from: State, to: State): readonly Step[] | undefined {
+  if (from.pool !== to.pool) return undefined;
+  const before = new Map(from.servers.map((server) => [identity(server), server]));
+  const after = new Map(to.servers.map((server) => [identity(server), server]));
+  const arriving = to.servers.filter((server) => !before.has(identity(server)));
+  const leaving = from.servers.filter((server) => !after.has(identity(server)));
+  const leavingPaths = new Set(leaving.map(serverPath));
+  if (arriving.some((server) => leavingPaths.has(serverPath(server)))) return undefined;
+  const versions = changes(versionEntries(from), versionEntries(to));
+  const pins = changes(pinEntries(from), pinEntries(to));
+  const oldRoutes = new Map(from.routes.map((route) => [route.port, route]));
+  const newRoutes = new Map(to.routes.map((route) => [route.port, route]));
+  const relaid = to.routes.filter((route) => !sameLayout(oldRoutes.get(route.port), route));
+  const abandoned = from.routes.filter((route) => !sameLayout(newRoutes.get(route.port), route));
+  const closed = from.routes.filter((route) => !newRoutes.has(route.port)).map((route) => String(route.port));
+
+  const steps: Step[] = [
+    ...arriving.map(addServer),
+    ...put(files.versions, versions),
+    ...addEntries(
+      files.split,
+      relaid.flatMap((route) => [...splitEntries(route)]),
+    ),
+    ...to.routes.flatMap((route) => switchTo(oldRoutes.get(route.port), route)),
+    ...put(files.pins, pins),
+    ...remove(files.pins, pins.gone),
+    ...remove(files.ports, closed),
+    ...remove(
+      files.split,
+      abandoned.flatMap((route) => [...splitEntries(route).keys()]),
+    ),
+    ...leaving.map((server): Step => ({ do: 'retire-server', path: serverPath(server), slot: server.slot })),
+    ...remove(files.versions, versions.gone),
+  ];
+  return steps;
+}
+
+/** A server whose check port changed is another server, though its path is the same: that takes a reload. */
+function identity(server: Server): string {
+  return `${backendName(server.slot, server.kind)} ${serverOptions(server)}`;
+}
+
+function addServer(server: Server): Step {
+  return {
+    do: 'add-server',
+    path: serverPath(server),
+    options: serverOptions(server),
+    checked: server.checkPort !== undefined,
+  };
+}
+
+/** Same keys, same shares. A model that was re-created in place has the old one's layout only if both agree. */
+function sameLayout(a: Route | undefined, b: Route | undefined): boolean {
+  if (!a || !b) return false;
+  return a.half === b.half && JSON.stringify(a.shares) === JSON.stringify(b.shares);
+}
+
+function switchTo(before: Route | undefined, route: Route): Step[] {
+  const value = portValue(route);
+  if (!before) return addEntries(files.ports, [[String(route.port), value]]);
+  if (portValue(before) === value) return [];
+  return [{ do: 'set-entry', map: files.ports, key: String(route.port), value }];
+}
+
+interface Changes {
+  readonly added: readonly (readonly [string, string])[];
+  readonly changed: readonly (readonly [string, string])[];
+  readonly gone: readonly string[];
+}
+
+function changes(before: Entries, after: Entries): Changes {
+  const entries = [...after];
+  return {
+    added: entries.filter(([key]) => !before.has(key)),
+    changed: entries.filter(([key, value]) => before.has(key) && before.get(key) !== value),
+    gone: [...before.keys()].filter((key) => !after.has(key)),
+  };
+}
+
+function put(map: MapFile, { added, changed }: Changes): Step[] {
+  return [
+    ...addEntries(map, added),
+    ...changed.map(([key, value]): Step => ({ do: 'set-entry', map, key, value })),
+  ];
+}
+
+function addEntries(map: MapFile, entries: readonly (readonly [string, string])[]): Step[] {
+  return entries.length === 0 ? [] : [{ do: 'add-entries', map, entries }];
+}
+
+function remove(map: MapFile, keys: readonly string[]): Step[] {
+  return keys.length === 0 ? [] : [{ do: 'delete-entries', map, keys }];
+}

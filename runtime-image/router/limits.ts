@@ -1,0 +1,37 @@
+/** What this machine, or this container, can bear. */
+import { readFileSync } from 'node:fs';
+import { availableParallelism, networkInterfaces } from 'node:os';
+import type { Limits } from './config.ts';
+
+/** Descriptors for listeners, checks, sockets and files; the rest is for connections, of which each needs two. */
+const reservedDescriptors = 2048;
+const mostConnections = 20_000;
+const fewestConnections = 100;
+
+/** Hard limit of open files, which HAProxy raises its own to; a container may have none to speak of. */
+function descriptorLimit(): number {
+  try {
+    const line = /^Max open files\s+\S+\s+(\S+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1];
+    return line === 'unlimited' ? Number.POSITIVE_INFINITY : Number(line ?? 4096);
+  } catch {
+    return 4096;
+  }
+}
+
+/** The family that all interfaces have: `::` takes both, where there is IPv6 at all. */
+function anyAddress(): string {
+  const addresses = Object.values(networkInterfaces()).flat();
+  return addresses.some((address) => address?.family === 'IPv6') ? '::' : '*';
+}
+
+/** @param bind address to listen on; undefined: all */
+export function findLimits(bind: string | undefined, hardStopAfter: number): Limits {
+  const affordable = Math.floor((descriptorLimit() - reservedDescriptors) / 2);
+  return {
+    bind: bind ?? anyAddress(),
+    threads: Math.min(availableParallelism(), 64),
+    connections: Math.max(fewestConnections, Math.min(mostConnections, affordable)),
+    hardStopAfter,
+    samplesPerSecond: 1000,
+  };
+}

@@ -1,0 +1,174 @@
+/** PURE: from what Kubernetes says to what HAProxy shall do. */
+import { routerPorts } from '#contract';
+import { isAddress, isPort, isVersion } from './names.ts';
+import { layOut } from './split.ts';
+import {
+  type EndpointInput,
+  type Inputs,
+  type ModelInput,
+  type Route,
+  type Server,
+  type Slot,
+  type State,
+  smallestPool,
+} from './state.ts';
+
+/** A fallback beyond these would cost one more pass through the router each. */
+const mostFallbacks = 3;
+
+export interface Planned {
+  readonly state: State;
+  /** What was left out, and why, for the log. */
+  readonly problems: readonly string[];
+}
+
+/**
+ * @param inputs what the API says now
+ * @param previous the state that HAProxy has, so that slots and layouts stay where they are
+ * @param busy slots that still have servers with requests in flight; they are not given away
+ */
+export function plan(inputs: Inputs, previous: State, busy: ReadonlySet<number>): Planned {
+  const problems: string[] = [];
+  const models = admit(inputs.models, previous, problems);
+  const endpoints = inputs.endpoints.filter((endpoint) => {
+    const fine = isVersion(endpoint.version) && isAddress(endpoint.address);
+    if (!fine) problems.push(`endpoint of ${quote(endpoint.model)} with an unusable version or address`);
+    return fine;
+  });
+  const usable = usableByModel(endpoints);
+
+  const wanted = models.flatMap((model) =>
+    versionsOf(model, endpoints).map((version) => ({ model: model.name, uid: model.uid, version })),
+  );
+  const { slots, pool, cursor } = assign(wanted, previous, busy);
+  const slotOf = new Map(slots.map((slot) => [`${slot.uid}/${slot.version}`, slot.slot]));
+
+  const servers: Server[] = [];
+  const routes: Route[] = [];
+  for (const model of models) {
+    const ready = usable.get(model.name) ?? [];
+    for (const endpoint of ready)
+      servers.push(...serversOf(endpoint, slotOf.get(`${model.uid}/${endpoint.version}`)!));
+    routes.push(routeOf(model, ready, slotOf, previous));
+  }
+  return { state: { pool, cursor, routes, slots, servers: dedupe(servers) }, problems };
+}
+
+/** Leaves out models that cannot be routed. Of two that claim a port, the one that has it keeps it. */
+function admit(models: readonly ModelInput[], previous: State, problems: string[]): ModelInput[] {
+  const holders = new Map(previous.routes.map((route) => [route.port, route.uid]));
+  const byPort = new Map<number, ModelInput>();
+  const inOrder = [...models].sort((a, b) => (a.uid < b.uid ? -1 : 1));
+  for (const model of inOrder) {
+    const last = routerPorts.firstModel + routerPorts.maxModels - 1;
+    if (!isPort(model.port) || model.port < routerPorts.firstModel || model.port > last) {
+      problems.push(
+        `model ${quote(model.name)} has port ${model.port}, outside of ${routerPorts.firstModel}..${last}`,
+      );
+      continue;
+    }
+    const rival = byPort.get(model.port);
+    if (rival && holders.get(model.port) !== model.uid) {
+      problems.push(`model ${quote(model.name)} has the port of ${quote(rival.name)}`);
+      continue;
+    }
+    if (rival) problems.push(`model ${quote(rival.name)} has the port of ${quote(model.name)}`);
+    const traffic = model.traffic.filter((entry) => isVersion(entry.version));
+    if (traffic.length < model.traffic.length)
+      problems.push(`model ${quote(model.name)} routes to an unusable version`);
+    byPort.set(model.port, { ...model, traffic });
+  }
+  return [...byPort.values()];
+}
+
+/** Ready pods per model; when there is none at all, those that are terminating but still answer. */
+function usableByModel(endpoints: readonly EndpointInput[]): Map<string, EndpointInput[]> {
+  const all = Map.groupBy(endpoints, (endpoint) => endpoint.model);
+  for (const [model, its] of all) {
+    const ready = its.filter((endpoint) => endpoint.state === 'ready');
+    if (ready.length > 0) all.set(model, ready);
+  }
+  return all;
+}
+
+/** Stable first, then as the status lists them, then those that only have pods: the order of the layout. */
+function versionsOf(model: ModelInput, endpoints: readonly EndpointInput[]): string[] {
+  const own = endpoints
+    .filter((endpoint) => endpoint.model === model.name)
+    .map((endpoint) => endpoint.version);
+  const stable = isVersion(model.stable) ? [model.stable] : [];
+  return [...new Set([...stable, ...model.traffic.map((entry) => entry.version), ...own.sort()])];
+}
+
+function assign(wanted: readonly Omit<Slot, 'slot'>[], previous: State, busy: ReadonlySet<number>) {
+  const held = new Map(previous.slots.map((slot) => [`${slot.uid}/${slot.version}`, slot]));
+  // A slot that is set free by this very plan rests for one: commands of one change never meet in a slot.
+  const taken = new Set([...busy, ...previous.slots.map((slot) => slot.slot)]);
+  const newcomers = wanted.filter((slot) => !held.has(`${slot.uid}/${slot.version}`)).length;
+  let { pool, cursor } = previous;
+  if (taken.size + newcomers > pool) {
+    pool = Math.max(smallestPool, 2 ** Math.ceil(Math.log2((taken.size + newcomers) * 1.25)));
+    cursor = previous.pool + 1;
+  }
+  const next = () => {
+    while (taken.has(cursor) || cursor > pool) cursor = cursor >= pool ? 1 : cursor + 1;
+    taken.add(cursor);
+    return cursor;
+  };
+  const slots = wanted.map((slot) => held.get(`${slot.uid}/${slot.version}`) ?? { slot: next(), ...slot });
+  return { slots, pool, cursor };
+}
+
+function serversOf({ address, ports }: EndpointInput, slot: number): Server[] {
+  const { http, grpc } = ports;
+  const checked = isPort(http) ? { checkPort: http } : {};
+  const servers: Server[] = [];
+  if (isPort(http)) servers.push({ slot, kind: 'http', address, port: http, ...checked });
+  if (isPort(grpc)) servers.push({ slot, kind: 'grpc', address, port: grpc, ...checked });
+  return servers;
+}
+
+/** During the hand-over from one slice to the next an endpoint can be in both. */
+function dedupe(servers: readonly Server[]): Server[] {
+  return [
+    ...new Map(servers.map((one) => [`${one.slot} ${one.kind} ${one.address} ${one.port}`, one])).values(),
+  ];
+}
+
+function routeOf(
+  model: ModelInput,
+  ready: readonly EndpointInput[],
+  slotOf: ReadonlyMap<string, number>,
+  previous: State,
+): Route {
+  const slot = (version: string) => slotOf.get(`${model.uid}/${version}`)!;
+  const weights = new Map(model.traffic.map((entry) => [entry.version, entry.weight]));
+  const order = [...new Set([...(isVersion(model.stable) ? [model.stable] : []), ...weights.keys()])];
+  const rank = (version: string) => (version === model.stable ? Infinity : (weights.get(version) ?? 0));
+  const shares = layOut(order.map((version) => ({ of: slot(version), weight: weights.get(version) ?? 0 })));
+
+  // Only what the status lists may answer: a version that it leaves out was not found fit for traffic, or failed.
+  const alive = new Set(ready.map((endpoint) => endpoint.version));
+  const fallbacks = order
+    .filter((version) => alive.has(version))
+    .sort((a, b) => rank(b) - rank(a))
+    .slice(0, mostFallbacks)
+    .map(slot);
+
+  const before = previous.routes.find((route) => route.port === model.port);
+  const same = before && JSON.stringify(before.shares) === JSON.stringify(shares);
+  const half = before === undefined ? 0 : same ? before.half : before.half === 0 ? 1 : 0;
+  return {
+    name: model.name,
+    uid: model.uid,
+    port: model.port,
+    generation: model.generation,
+    half,
+    shares,
+    fallbacks,
+  };
+}
+
+function quote(text: string): string {
+  return JSON.stringify(text);
+}

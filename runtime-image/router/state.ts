@@ -1,0 +1,78 @@
+/** What the router is to do, free of Kubernetes and of HAProxy's syntax. All of it is plain JSON. */
+import type { Share } from './split.ts';
+
+/** A version's backend pair carries either plain HTTP/1.1 or HTTP/2 with gRPC in it. */
+export type Kind = 'http' | 'grpc';
+
+/** One model as its status asks for it. */
+export interface ModelInput {
+  readonly name: string;
+  readonly uid: string;
+  /** Port that the model's Service sends to. */
+  readonly port: number;
+  /** `status.routers.generation`. */
+  readonly generation: number;
+  /** Version that takes over the share of one without servers. */
+  readonly stable?: string;
+  readonly traffic: readonly { readonly version: string; readonly weight: number }[];
+}
+
+/** One pod of a version. */
+export interface EndpointInput {
+  readonly model: string;
+  readonly version: string;
+  readonly address: string;
+  readonly ports: { readonly http?: number; readonly grpc?: number };
+  /** `terminating` still answers, and is used only if no pod of the model is ready. */
+  readonly state: 'ready' | 'terminating';
+}
+
+/** Everything that is known of the namespace. */
+export interface Inputs {
+  readonly models: readonly ModelInput[];
+  readonly endpoints: readonly EndpointInput[];
+}
+
+/** A version's place in the pool of backends. */
+export interface Slot {
+  readonly slot: number;
+  readonly model: string;
+  readonly uid: string;
+  readonly version: string;
+}
+
+export interface Server {
+  readonly slot: number;
+  readonly kind: Kind;
+  readonly address: string;
+  readonly port: number;
+  /** Port of `/v2/health/ready`; absent: not checked actively. */
+  readonly checkPort?: number;
+}
+
+export interface Route {
+  readonly name: string;
+  readonly uid: string;
+  readonly port: number;
+  readonly generation: number;
+  /** Which of the model's two key ranges holds the shares. A change is laid out in the other, then switched to. */
+  readonly half: 0 | 1;
+  readonly shares: readonly Share<number>[];
+  /** Slots to try, in this order, when the chosen one has no server. */
+  readonly fallbacks: readonly number[];
+}
+
+export interface State {
+  /** Backend pairs that exist. */
+  readonly pool: number;
+  /** Where the search for the next free slot starts, so that a slot rests for long before it is used again. */
+  readonly cursor: number;
+  readonly routes: readonly Route[];
+  readonly slots: readonly Slot[];
+  readonly servers: readonly Server[];
+}
+
+/** Backend pairs that a router starts with. A pair costs about 35 KiB. */
+export const smallestPool = 64;
+
+export const emptyState: State = { pool: smallestPool, cursor: 1, routes: [], slots: [], servers: [] };
