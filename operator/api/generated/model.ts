@@ -92,6 +92,8 @@ export interface ModelStatus {
   readonly stable?: string;
   /** When it was promoted. */
   readonly stableSince?: string;
+  /** Since when too few of its pods are ready. */
+  readonly stableUnreadySince?: string;
   /** Former stable versions, latest first. */
   readonly previous?: readonly string[];
   /** Version that is being rolled out. */

@@ -1,0 +1,101 @@
+/**
+ * Every reason that Sluice gives in conditions, events and metric labels: one closed set, documented here and
+ * nowhere else. Reasons never change their meaning; a new meaning is a new word.
+ */
+
+import type { FailureReason } from '#contract';
+
+/** What a version's pods can suffer, beside what a process of the image says of itself. */
+export const podFailureReasons = {
+  /** `fetch` ended with an error that it could not explain. */
+  ArtifactFetchFailed: 'the artifact could not be fetched',
+  /** The container restarts again and again. */
+  CrashLoop: 'a container keeps crashing',
+  /** The kernel killed the container at its memory limit. */
+  OutOfMemory: 'a container was killed at its memory limit',
+  /** The image cannot be pulled. */
+  ImagePullFailed: 'an image cannot be pulled',
+  /** The kubelet cannot create the container: a Secret is missing, the user is root. */
+  PodConfigurationInvalid: 'a container cannot be created',
+  /** No node fits. */
+  Unschedulable: 'no node can take a pod',
+  /** The API server refuses the pods: quota, Pod Security. */
+  PodsForbidden: 'pods may not be created',
+  /** The node or an eviction ended the pod. */
+  PodFailed: 'a pod was ended from outside',
+} as const;
+
+/** Why a version fails though its pods say nothing themselves. */
+export const versionFailureReasons = {
+  /** Pods were ready and are not any more. */
+  ReadinessLost: 'too few pods are ready',
+  /** Pods were not ready in time. */
+  StartupDeadlineExceeded: 'pods were not ready in time',
+  /** `placement.pool` names no GPUPool. */
+  PoolNotFound: 'the pool does not exist',
+  /** The pool does not admit the namespace. */
+  PoolForbidden: 'the pool does not admit this namespace',
+  /** `placement.gpus` of a pool without GPUs. */
+  PoolWithoutGPUs: 'the pool has no GPUs',
+  /** An older ModelVersion has the same model and version. */
+  VersionConflict: 'another ModelVersion has this version',
+  /** The API server refuses a child, since the spec makes it invalid. */
+  WorkloadRejected: 'the API server refuses the workload',
+  /** An object with a child's name exists and is not ours. */
+  ChildConflict: 'an object of this name belongs to somebody else',
+} as const;
+
+/** Where a version or a model stands when nothing is wrong. */
+export const progressReasons = {
+  Fetched: 'the artifact is there and verified',
+  Fetching: 'the artifact is on its way',
+  PodsReady: 'all pods are ready',
+  PodsStarting: 'pods are starting',
+  Parked: 'scaled to zero; no traffic',
+  Warm: 'kept running for an instant rollback',
+  Idle: 'not selected; scaled to zero soon',
+  NotSelected: 'no Model selects this version',
+  RolloutInProgress: 'the version is being rolled out',
+  Serving: 'the version has its share of the traffic',
+  NoTraffic: 'the version has no traffic',
+  RoutersPending: 'routers do not all follow yet',
+  NoRouters: 'no router is ready',
+  NoReadyPods: 'no pod is ready',
+  NoVersions: 'the model has no version',
+  Promoted: 'the version is stable',
+  Nodes: 'the pool has nodes',
+  NoNodes: 'no node belongs to the pool',
+  Settled: 'nothing is left to do',
+} as const;
+
+/** Why a Model cannot do what its spec says. */
+export const modelFailureReasons = {
+  /** `serve` names a version that does not exist. */
+  VersionNotFound: 'a version does not exist',
+  /** `serve.version` names a version that has failed. */
+  VersionLatched: 'the version has failed and is not tried again',
+  /** More models than ports in one namespace. */
+  PortsExhausted: 'no port is left in this namespace',
+} as const;
+
+/** What happens: the reasons of events and of a Model's history. */
+export const eventReasons = {
+  RolloutStarted: 'a candidate was chosen',
+  StepReached: 'the candidate got another share',
+  TrafficSuspended: 'the candidate lost its traffic until its pods are ready again',
+  TrafficResumed: 'the candidate is ready again',
+  VersionPromoted: 'the candidate became stable',
+  RolledBack: 'a version failed and lost its traffic for good',
+  Superseded: 'a candidate was given up for another version',
+  SplitChanged: 'the fixed split changed',
+  StableLost: 'the stable version is gone',
+  ScaledToZero: 'a version was parked',
+  ApplyFailed: 'an object could not be applied',
+} as const;
+
+export type PodFailureReason = keyof typeof podFailureReasons | FailureReason;
+export type VersionFailureReason = PodFailureReason | keyof typeof versionFailureReasons;
+export type ModelFailureReason = keyof typeof modelFailureReasons;
+export type ProgressReason = keyof typeof progressReasons;
+export type EventReason = keyof typeof eventReasons;
+export type Reason = VersionFailureReason | ModelFailureReason | ProgressReason | EventReason;

@@ -1,0 +1,47 @@
+/** What to tell people of a decision, once it has been written down. */
+
+import { failureReasons } from '#contract';
+import { type Condition, conditionOf } from '../api/conditions.ts';
+import type { Model } from '../api/generated/model.ts';
+import type { ModelVersion } from '../api/generated/model-version.ts';
+import { podFailureReasons, type Reason, versionFailureReasons } from '../api/reasons.ts';
+import type { RolloutEvent } from './rollout.ts';
+
+/** Something for `kubectl describe` and `kubectl events`. */
+export interface DecidedEvent {
+  readonly about: Model | ModelVersion;
+  readonly type: 'Normal' | 'Warning';
+  readonly reason: Reason;
+  readonly message: string;
+}
+
+const failures: ReadonlySet<string> = new Set([
+  ...failureReasons,
+  ...Object.keys(podFailureReasons),
+  ...Object.keys(versionFailureReasons),
+]);
+
+/** What the rollout tells: about the model, and about the version that is concerned if it still exists. */
+export function rolloutEvents(
+  model: Model,
+  events: readonly RolloutEvent[],
+  objectOf: (version: string) => ModelVersion | undefined,
+): DecidedEvent[] {
+  return events.flatMap(({ type, reason, version, message }) => {
+    const concerned = version === undefined ? undefined : objectOf(version);
+    const told = { type, reason, message };
+    return [{ about: model, ...told }, ...(concerned === undefined ? [] : [{ about: concerned, ...told }])];
+  });
+}
+
+/** One warning when `Ready` begins to be false for a failure, or changes from one failure to another. */
+export function changeEvents(
+  about: Model | ModelVersion,
+  now: readonly Condition[] | undefined,
+): DecidedEvent[] {
+  const ready = conditionOf(now, 'Ready');
+  const before = conditionOf(about.status?.conditions, 'Ready');
+  if (ready === undefined || ready.status === 'True' || ready.reason === before?.reason) return [];
+  if (!failures.has(ready.reason)) return [];
+  return [{ about, type: 'Warning', reason: ready.reason as Reason, message: ready.message }];
+}

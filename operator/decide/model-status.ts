@@ -1,0 +1,97 @@
+/** The status of a Model. */
+
+import { servicePorts } from '#contract';
+import { conditionsFrom } from '../api/conditions.ts';
+import type { Model, ModelStatus } from '../api/generated/model.ts';
+import type { Reason } from '../api/reasons.ts';
+import type { ModelObserved } from './observed.ts';
+import type { RolloutOutput, Target } from './rollout.ts';
+import { optional, statusFrom } from './rollout-state.ts';
+import type { Seen } from './see.ts';
+import { weightOf } from './shares.ts';
+import { type RouterFacts, summariseModel } from './summarise.ts';
+
+/** Why a Model cannot do what its spec says. */
+export interface Problem {
+  readonly reason: Reason;
+  readonly message: string;
+}
+
+/** What the status of a Model depends on besides the Model. */
+export interface ModelContext {
+  readonly observed: ModelObserved;
+  readonly seen: ReadonlyMap<string, Seen>;
+  readonly rollout: RolloutOutput;
+  readonly target: Target;
+  readonly problem: Problem | undefined;
+  readonly routers: RouterFacts;
+  /** Counts the changes of traffic, this one included. */
+  readonly generation: number;
+  readonly now: number;
+}
+
+export function modelStatus({ metadata, status }: Model, context: ModelContext): ModelStatus {
+  const { observed, seen, rollout, target, problem, routers, now } = context;
+  const { stable, candidate } = rollout.state;
+  const answering = rollout.shares.filter((share) => share.weight > 0);
+  const findings = summariseModel({
+    ...optional('stable', stable === undefined ? undefined : seen.get(stable)),
+    ...optional('candidate', candidate),
+    servingPods: answering.reduce((sum, share) => sum + (seen.get(share.version)?.ready ?? 0), 0),
+    hasVersions: seen.size > 0,
+    ...optional('problem', problem),
+    routers,
+    waitingFor: waitingFor(target, rollout),
+  });
+  const generation = metadata.generation ?? 0;
+  return {
+    observedGeneration: generation,
+    conditions: conditionsFrom(findings, status?.conditions, generation, now),
+    phase: phaseOf(rollout, problem),
+    ...statusFrom(rollout.state, candidate === undefined ? 0 : weightOf(rollout.shares, candidate.version)),
+    traffic: rollout.shares,
+    routers: {
+      ...optional('port', observed.port),
+      generation: context.generation,
+      total: routers.total,
+      acked: routers.acked,
+    },
+    url: `http://${observed.name}.${observed.namespace}.svc:${servicePorts.http}`,
+  };
+}
+
+/** The first thing that stands in the way of the spec, if anything does. */
+export function problemOf(
+  observed: ModelObserved,
+  seen: ReadonlyMap<string, Seen>,
+  target: Target,
+  problem: Problem | undefined,
+): Problem | undefined {
+  if (observed.foreign.length > 0) {
+    const names = observed.foreign.join(' and ');
+    return {
+      reason: 'ChildConflict',
+      message: `${names} exists and does not belong to this Model; delete or rename it`,
+    };
+  }
+  if (observed.port === undefined) {
+    return { reason: 'PortsExhausted', message: 'the routers of this namespace have no port left' };
+  }
+  const blocked = target.kind === 'version' ? seen.get(target.version)?.blocked : undefined;
+  if (problem !== undefined || blocked === undefined || target.kind !== 'version') return problem;
+  return { reason: blocked.reason, message: `${target.version}: ${blocked.message}` };
+}
+
+/** Members of a split that should have a share and have none yet. */
+function waitingFor(target: Target, { shares }: RolloutOutput): string[] {
+  if (target.kind !== 'split') return [];
+  return target.parts
+    .filter((part) => part.weight > 0 && weightOf(shares, part.version) === 0)
+    .map((part) => part.version);
+}
+
+function phaseOf({ state }: RolloutOutput, problem: Problem | undefined): string {
+  if (state.candidate !== undefined) return 'RollingOut';
+  if (problem !== undefined) return 'Stalled';
+  return state.stable === undefined ? 'Pending' : 'Serving';
+}

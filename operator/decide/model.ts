@@ -1,0 +1,176 @@
+/** The decision about one model and all its versions: one readonly value in, everything that should be true out. */
+
+import type { GPUPool } from '../api/generated/gpu-pool.ts';
+import type { Model, ModelStatus } from '../api/generated/model.ts';
+import type { ModelVersion, ModelVersionStatus } from '../api/generated/model-version.ts';
+import { isTerminating } from '../api/kubernetes.ts';
+import { implicitLabel } from '../api/labels.ts';
+import { changeEvents, type DecidedEvent, rolloutEvents } from './events.ts';
+import { modelStatus, problemOf } from './model-status.ts';
+import type { ModelObserved } from './observed.ts';
+import { defaultModelSpec, policyOf } from './policy.ts';
+import { type Part, partOf, roleOf } from './roles.ts';
+import { advance, type RolloutOutput, type Target } from './rollout.ts';
+import { optional, stateFrom } from './rollout-state.ts';
+import { type Seen, see } from './see.ts';
+import { type Share, sameShares, weightOf } from './shares.ts';
+import { targetOf } from './target.ts';
+import { duplicateStatus, versionStatus } from './version-status.ts';
+
+/** A version that should have a Deployment and a headless Service. */
+export interface Workload {
+  readonly version: ModelVersion;
+  readonly contentHash: string;
+  /** Pods; 0 when parked. */
+  readonly replicas: number;
+  readonly pool?: GPUPool;
+}
+
+export interface ModelDecision {
+  /** A Model is missing that the versions ask for, or an implicit one has no version left. */
+  readonly implicit?: 'create' | 'delete';
+  readonly workloads: readonly Workload[];
+  /** Port that the model's Service leads to; absent when there is no Model to own it. */
+  readonly servicePort?: number;
+  readonly modelStatus?: ModelStatus;
+  readonly versionStatuses: ReadonlyMap<ModelVersion, ModelVersionStatus>;
+  readonly events: readonly DecidedEvent[];
+  /** When something is due though nothing happens, milliseconds from now. */
+  readonly requeueAfterMs?: number;
+}
+
+/** Decides. Pure; `now` in milliseconds since the epoch. */
+export function decideModel(observed: ModelObserved, now: number): ModelDecision {
+  const model = observed.model !== undefined && isTerminating(observed.model) ? undefined : observed.model;
+  const spec = model?.spec ?? defaultModelSpec;
+  const state = stateFrom(model?.status);
+  const policy = policyOf(spec);
+  const published = {
+    shares: model?.status?.traffic ?? [],
+    generation: model?.status?.routers?.generation ?? 0,
+  };
+
+  const { seen, duplicates } = see(observed);
+  const { target, problem } = targetOf(spec.serve, seen, state.latched);
+  const acked = observed.routers.filter((router) => router.generation === published.generation).length;
+  const total = observed.routers.length;
+  const allAcked = total > 0 && acked === total;
+  const rollout = advance({ state, target, facts: seen, policy, acked: allAcked, now });
+
+  const changed = !sameShares(published.shares, rollout.shares);
+  const routers = { total, acked: changed ? 0 : acked };
+  const generation = published.generation + (changed ? 1 : 0);
+  const parts = partsOf(seen, rollout, target, {
+    spec,
+    bakeMs: policy.bakeMs,
+    published: published.shares,
+    settled: allAcked && !changed,
+    now,
+  });
+
+  const context = { rollout, routers, minReady: policy.minReady, now };
+  const versionStatuses = new Map<ModelVersion, ModelVersionStatus>([
+    ...[...seen.values()].map(
+      (version) =>
+        [version.observed.object, versionStatus(version, parts.get(version.version)!, context)] as const,
+    ),
+    ...duplicates.map(
+      (twin) => [twin.object, duplicateStatus(twin, seen.get(twin.object.spec.version)!, now)] as const,
+    ),
+  ]);
+  const status =
+    model === undefined
+      ? undefined
+      : modelStatus(model, {
+          observed,
+          seen,
+          rollout,
+          target,
+          problem: problemOf(observed, seen, target, problem),
+          routers,
+          generation,
+          now,
+        });
+  const objectOf = (version: string) => seen.get(version)?.observed.object;
+  return {
+    ...optional('implicit', implicitChange(observed)),
+    workloads: workloadsOf(seen, parts),
+    ...optional(
+      'servicePort',
+      model === undefined || observed.foreign.length > 0 ? undefined : observed.port,
+    ),
+    ...optional('modelStatus', status),
+    versionStatuses,
+    events: [
+      ...(model === undefined ? [] : rolloutEvents(model, rollout.events, objectOf)),
+      ...(model === undefined ? [] : changeEvents(model, status?.conditions)),
+      ...[...versionStatuses].flatMap(([version, { conditions }]) => changeEvents(version, conditions)),
+    ],
+    ...optional('requeueAfterMs', soonest(rollout, parts, now)),
+  };
+}
+
+interface PartContext {
+  readonly spec: Model['spec'];
+  readonly bakeMs: number;
+  /** Shares that routers were told last. */
+  readonly published: readonly Share[];
+  /** Whether every router follows them, and they stay. */
+  readonly settled: boolean;
+  readonly now: number;
+}
+
+function partsOf(
+  seen: ReadonlyMap<string, Seen>,
+  { state, shares }: RolloutOutput,
+  target: Target,
+  { spec, bakeMs, published, settled, now }: PartContext,
+): ReadonlyMap<string, Part> {
+  const bakingUntil = (state.stableSince ?? Number.NEGATIVE_INFINITY) + bakeMs;
+  return new Map(
+    [...seen].map(([name, version]) => {
+      const { status } = version.observed.object;
+      const role = roleOf(version, state, target, spec.retention, bakingUntil, now);
+      const standing = {
+        ...optional('idleSince', status?.idleSince === undefined ? undefined : Date.parse(status.idleSince)),
+        running: (version.observed.deployment?.spec?.replicas ?? 0) > 0,
+        mayHaveTraffic: !settled || weightOf(shares, name) > 0 || weightOf(published, name) > 0,
+      };
+      return [name, partOf(role, standing, spec.retention, now)];
+    }),
+  );
+}
+
+/**
+ * A version that has never run has no children. One that is blocked keeps those it has, as they are: what runs is
+ * not taken down because a pool was renamed.
+ */
+function workloadsOf(seen: ReadonlyMap<string, Seen>, parts: ReadonlyMap<string, Part>): Workload[] {
+  return [...seen.values()].flatMap((version) => {
+    const { runs } = parts.get(version.version)!;
+    const { object, deployment } = version.observed;
+    if (version.blocked !== undefined || (!runs && deployment === undefined)) return [];
+    return {
+      version: object,
+      contentHash: version.contentHash,
+      replicas: runs ? object.spec.replicas : 0,
+      ...optional('pool', version.pool),
+    };
+  });
+}
+
+function implicitChange({ model, versions }: ModelObserved): 'create' | 'delete' | undefined {
+  if (model === undefined)
+    return versions.some(({ object }) => !isTerminating(object)) ? 'create' : undefined;
+  return model.metadata.labels?.[implicitLabel] === 'true' && versions.length === 0 ? 'delete' : undefined;
+}
+
+function soonest(
+  { wakeAt }: RolloutOutput,
+  parts: ReadonlyMap<string, Part>,
+  now: number,
+): number | undefined {
+  const due = [wakeAt, ...[...parts.values()].map((part) => part.parksAt)];
+  const ahead = due.filter((at) => at !== undefined).filter((at) => at > now);
+  return ahead.length === 0 ? undefined : Math.min(...ahead) - now;
+}

@@ -1,0 +1,39 @@
+/** What a decision about a model is made from: one readonly value, read before anything is decided. */
+
+import type { GPUPool } from '../api/generated/gpu-pool.ts';
+import type { Model } from '../api/generated/model.ts';
+import type { ModelVersion } from '../api/generated/model-version.ts';
+import type { Deployment, Pod } from '../api/kubernetes.ts';
+
+/** One version and what runs of it. */
+export interface VersionObserved {
+  readonly object: ModelVersion;
+  readonly deployment?: Deployment;
+  readonly pods: readonly Pod[];
+  /** Objects that stand where children should, and belong to somebody else, as `Kind name`. */
+  readonly foreign: readonly string[];
+  /** What the API server said when it refused a child the last time. */
+  readonly rejected?: string;
+}
+
+/** A router that is ready. */
+export interface RouterObserved {
+  readonly name: string;
+  /** Generation of this Model's shares that it follows; absent when it has not spoken of this Model yet. */
+  readonly generation?: number;
+}
+
+/** Everything a decision about a model depends on. */
+export interface ModelObserved {
+  readonly namespace: string;
+  readonly name: string;
+  readonly model?: Model;
+  readonly versions: readonly VersionObserved[];
+  readonly pools: ReadonlyMap<string, GPUPool>;
+  readonly namespaceLabels: Readonly<Record<string, string>>;
+  readonly routers: readonly RouterObserved[];
+  /** Port of this model on the routers; absent when the namespace has none left. */
+  readonly port?: number;
+  /** Objects with the names of the Model's children that belong to somebody else, as `Kind name`. */
+  readonly foreign: readonly string[];
+}

@@ -1,0 +1,60 @@
+/** What part each version plays, and hence which versions have pods. */
+
+import { milliseconds } from '../api/duration.ts';
+import type { ModelRetention } from '../api/generated/model.ts';
+import { isLatched, type Target, type VersionFacts } from './rollout.ts';
+import type { RolloutState } from './rollout-state.ts';
+
+export type Role = 'stable' | 'candidate' | 'member' | 'warm' | 'idle' | 'failed';
+
+/** The part of one version: whether it has pods, and until when if that ends by itself. */
+export interface Part {
+  readonly role: Role;
+  readonly runs: boolean;
+  /** Since when it has had no part in serving; milliseconds. Absent while it has one, and if it never had pods. */
+  readonly idleSince?: number;
+  /** When it is scaled to zero if nothing changes. */
+  readonly parksAt?: number;
+}
+
+/** What roles depend on besides the rollout. */
+export interface Standing {
+  /** `status.idleSince` in milliseconds. */
+  readonly idleSince?: number;
+  /** Whether its Deployment has pods now. */
+  readonly running: boolean;
+  /** Whether routers may still send requests to it. */
+  readonly mayHaveTraffic: boolean;
+}
+
+/** The role of one version. */
+export function roleOf(
+  facts: VersionFacts,
+  state: RolloutState,
+  target: Target,
+  retention: ModelRetention,
+  bakingUntil: number,
+  now: number,
+): Role {
+  if (state.stable === facts.version) return 'stable';
+  if (isLatched(state.latched, facts)) return 'failed';
+  if (state.candidate?.version === facts.version) return 'candidate';
+  if (target.kind === 'split' && target.parts.some((part) => part.version === facts.version)) return 'member';
+  const rank = state.previous.indexOf(facts.version);
+  const kept = Math.max(retention.warm, now < bakingUntil ? 1 : 0);
+  return rank >= 0 && rank < kept ? 'warm' : 'idle';
+}
+
+/**
+ * Whether the version has pods. One without a part in serving keeps them for `parkAfter`, and for as long as a
+ * router may still send it requests.
+ */
+export function partOf(role: Role, standing: Standing, retention: ModelRetention, now: number): Part {
+  if (role !== 'idle' && role !== 'failed') return { role, runs: true };
+  if (!standing.running && standing.idleSince === undefined) return { role, runs: false };
+  const idleSince = standing.idleSince ?? now;
+  const parksAt = idleSince + milliseconds(retention.parkAfter);
+  if (!standing.running) return { role, runs: false, idleSince };
+  const runs = now < parksAt || standing.mayHaveTraffic;
+  return runs ? { role, runs, idleSince, parksAt } : { role, runs, idleSince };
+}

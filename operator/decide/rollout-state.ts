@@ -1,0 +1,130 @@
+/**
+ * What a rollout remembers between two visits. It lives in the Model's status, in milliseconds here and in RFC 3339
+ * there, so that an operator that starts anew goes on where the last one stopped.
+ */
+
+import type { ModelStatus } from '../api/generated/model.ts';
+import type { EventReason } from '../api/reasons.ts';
+
+/** The version being rolled out. */
+export interface Candidate {
+  readonly version: string;
+  readonly contentHash: string;
+  /** 0 while its pods start, then the number of the step, from 1. */
+  readonly step: number;
+  readonly startedAt: number;
+  /** When this step began, or began again. */
+  readonly since: number;
+  /** Since when too few of its pods are ready; it has no traffic then. */
+  readonly unreadySince?: number;
+}
+
+/** A content that failed. */
+export interface Latch {
+  readonly version: string;
+  readonly contentHash: string;
+  readonly reason: string;
+  readonly message: string;
+  readonly at: number;
+}
+
+export interface HistoryEntry {
+  readonly at: number;
+  readonly reason: EventReason;
+  readonly version?: string;
+  readonly message: string;
+}
+
+export interface RolloutState {
+  readonly stable?: string;
+  readonly stableSince?: number;
+  /** Since when too few of stable's pods are ready. */
+  readonly stableUnreadySince?: number;
+  /** Former stable versions, latest first. */
+  readonly previous: readonly string[];
+  readonly candidate?: Candidate;
+  readonly latched: readonly Latch[];
+  /** Latest first. */
+  readonly history: readonly HistoryEntry[];
+}
+
+export const historyLimit = 30;
+export const previousLimit = 10;
+export const latchLimit = 50;
+
+const time = (text: string | undefined): number | undefined =>
+  text === undefined ? undefined : Date.parse(text);
+const text = (ms: number): string => new Date(ms).toISOString();
+
+/** A field when its value is known, nothing otherwise: what `exactOptionalPropertyTypes` asks for. */
+export const optional = <K extends string, V>(key: K, value: V | undefined): { [P in K]?: V } =>
+  (value === undefined ? {} : { [key]: value }) as { [P in K]?: V };
+
+/** Reads the state from a Model's status; a new Model has an empty one. */
+export function stateFrom(status: ModelStatus | undefined): RolloutState {
+  const candidate = status?.candidate;
+  return {
+    ...optional('stable', status?.stable),
+    ...optional('stableSince', time(status?.stableSince)),
+    ...optional('stableUnreadySince', time(status?.stableUnreadySince)),
+    previous: status?.previous ?? [],
+    ...optional(
+      'candidate',
+      candidate === undefined
+        ? undefined
+        : {
+            version: candidate.version,
+            contentHash: candidate.contentHash,
+            step: candidate.step,
+            startedAt: Date.parse(candidate.startedAt),
+            since: Date.parse(candidate.since),
+            ...optional('unreadySince', time(candidate.unreadySince)),
+          },
+    ),
+    latched: (status?.latched ?? []).map((latch) => ({ ...latch, at: Date.parse(latch.at) })),
+    history: (status?.history ?? []).map((entry) => ({
+      at: Date.parse(entry.at),
+      reason: entry.reason as EventReason,
+      ...optional('version', entry.version),
+      message: entry.message,
+    })),
+  };
+}
+
+type StoredState = Pick<
+  ModelStatus,
+  'stable' | 'stableSince' | 'stableUnreadySince' | 'previous' | 'candidate' | 'latched' | 'history'
+>;
+
+/** Writes the state as fields of a Model's status; the inverse of `stateFrom`. */
+export function statusFrom(state: RolloutState, candidateWeight: number): StoredState {
+  const { candidate } = state;
+  return {
+    ...optional('stable', state.stable),
+    ...optional('stableSince', state.stableSince === undefined ? undefined : text(state.stableSince)),
+    ...optional(
+      'stableUnreadySince',
+      state.stableUnreadySince === undefined ? undefined : text(state.stableUnreadySince),
+    ),
+    previous: [...state.previous],
+    ...optional(
+      'candidate',
+      candidate === undefined
+        ? undefined
+        : {
+            version: candidate.version,
+            contentHash: candidate.contentHash,
+            step: candidate.step,
+            weight: candidateWeight,
+            startedAt: text(candidate.startedAt),
+            since: text(candidate.since),
+            ...optional(
+              'unreadySince',
+              candidate.unreadySince === undefined ? undefined : text(candidate.unreadySince),
+            ),
+          },
+    ),
+    latched: state.latched.map((latch) => ({ ...latch, at: text(latch.at) })),
+    history: state.history.map((entry) => ({ ...entry, at: text(entry.at) })),
+  };
+}

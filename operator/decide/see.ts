@@ -1,0 +1,80 @@
+/** From objects as they are to facts that a rollout can reason about. */
+
+import type { GPUPool } from '../api/generated/gpu-pool.ts';
+import { isReady, isTerminating } from '../api/kubernetes.ts';
+import { contentLabel } from '../api/labels.ts';
+import { contentHash } from './content-hash.ts';
+import { type Failure, workloadFailure } from './failure.ts';
+import type { ModelObserved, VersionObserved } from './observed.ts';
+import { placementProblem } from './placement.ts';
+import { optional } from './rollout-state.ts';
+import type { Choice } from './target.ts';
+import { compareVersions } from './version-order.ts';
+
+/** A version as a decision sees it. */
+export interface Seen extends Choice {
+  readonly observed: VersionObserved;
+  readonly pool?: GPUPool;
+}
+
+export interface Sight {
+  /** By version, in ascending order. */
+  readonly seen: ReadonlyMap<string, Seen>;
+  /** ModelVersions that claim a version which an older ModelVersion has. */
+  readonly duplicates: readonly VersionObserved[];
+}
+
+export function see(observed: ModelObserved): Sight {
+  const byAge = observed.versions
+    .filter((version) => !isTerminating(version.object))
+    .sort((a, b) => compareText(ageKey(a), ageKey(b)));
+  const first = new Map<string, VersionObserved>();
+  const duplicates: VersionObserved[] = [];
+  for (const version of byAge) {
+    const name = version.object.spec.version;
+    if (first.has(name)) duplicates.push(version);
+    else first.set(name, version);
+  }
+  const seen = [...first.values()].map((version) => seeVersion(version, observed)).sort(compareVersions);
+  return { seen: new Map(seen.map((version) => [version.version, version])), duplicates };
+}
+
+const ageKey = ({ object }: VersionObserved): string =>
+  `${object.metadata.creationTimestamp ?? ''} ${object.metadata.name}`;
+
+const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+
+function seeVersion(version: VersionObserved, observed: ModelObserved): Seen {
+  const { object, pods, deployment } = version;
+  const { placement } = object.spec;
+  const hash = contentHash(object.spec);
+  const pool = placement.pool === undefined ? undefined : observed.pools.get(placement.pool);
+  const current = pods.filter((pod) => !isTerminating(pod) && pod.metadata.labels?.[contentLabel] === hash);
+  const place = placementProblem({ placement, pool, namespaceLabels: observed.namespaceLabels });
+  return {
+    version: object.spec.version,
+    contentHash: hash,
+    createdAt: object.metadata.creationTimestamp ?? '',
+    wanted: object.spec.replicas,
+    ready: pods.filter(isReady).length,
+    ...optional('failure', rejection(version) ?? workloadFailure(current, deployment)),
+    ...optional('blocked', childConflict(version) ?? place),
+    observed: version,
+    ...optional('pool', pool),
+  };
+}
+
+function childConflict({ foreign }: VersionObserved): Failure | undefined {
+  if (foreign.length === 0) return undefined;
+  return {
+    reason: 'ChildConflict',
+    message: `${foreign.join(' and ')} exists and does not belong to this ModelVersion; delete or rename it`,
+    terminal: false,
+  };
+}
+
+function rejection({ rejected }: VersionObserved): Failure | undefined {
+  return rejected === undefined
+    ? undefined
+    : { reason: 'WorkloadRejected', message: rejected.slice(0, 1_024), terminal: false };
+}

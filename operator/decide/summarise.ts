@@ -1,0 +1,230 @@
+/**
+ * From what was decided to conditions: the only place where `Ready` is set. Each condition is an ordered chain, the
+ * first finding that applies is reported.
+ */
+
+import { type Finding, type Findings, no, unknown, yes } from '../api/conditions.ts';
+import type { Reason } from '../api/reasons.ts';
+import type { Failure } from './failure.ts';
+import type { Part } from './roles.ts';
+import { hasTooFew, type VersionFacts } from './rollout.ts';
+import type { Candidate, Latch } from './rollout-state.ts';
+
+/** What the routers of the namespace say about one model. */
+export interface RouterFacts {
+  /** Ready routers. */
+  readonly total: number;
+  /** Those that follow the generation published last. */
+  readonly acked: number;
+}
+
+/** What a version's conditions depend on. */
+export interface VersionSummary {
+  readonly facts: VersionFacts;
+  readonly part: Part;
+  readonly weight: number;
+  readonly latch?: Latch;
+  readonly candidate?: Candidate;
+  /** Digest of the artifact, once it has been fetched and verified. */
+  readonly digest?: string;
+  readonly routers: RouterFacts;
+  readonly minReady: number;
+}
+
+const settled = no('Settled', 'nothing is left to do');
+const unhindered = no('Settled', 'nothing stands in the way');
+
+const routed = ({ total, acked }: RouterFacts): Finding =>
+  total === 0
+    ? no('NoRouters', 'no router is ready')
+    : acked < total
+      ? no('RoutersPending', `${acked} of ${total} routers follow`)
+      : yes('Serving', `all ${total} routers follow`);
+
+const podsText = (facts: VersionFacts): string => `${facts.ready} of ${facts.wanted} pods are ready`;
+
+const isArtifactFailure = (failure: Failure | undefined): failure is Failure =>
+  failure !== undefined && (failure.reason.startsWith('Artifact') || failure.reason === 'ModelInvalid');
+
+/** All conditions of a ModelVersion. */
+export function summariseVersion(summary: VersionSummary): Findings {
+  const { facts, part, weight, latch } = summary;
+  const trouble = facts.blocked ?? facts.failure;
+  const workload = workloadOf(summary);
+  const ready = versionReady(summary, workload);
+  const stalled: Finding =
+    latch !== undefined
+      ? yes(latch.reason as Reason, latch.message)
+      : facts.blocked !== undefined
+        ? yes(facts.blocked.reason, facts.blocked.message)
+        : part.runs && facts.failure?.terminal === true && facts.ready < facts.wanted
+          ? yes(facts.failure.reason, facts.failure.message)
+          : unhindered;
+  return {
+    Ready: ready,
+    Servable:
+      facts.ready > 0
+        ? yes('PodsReady', podsText(facts))
+        : no(trouble?.reason ?? 'NoReadyPods', trouble?.message ?? 'no pod is ready'),
+    ArtifactReady: artifactOf(summary),
+    WorkloadReady: workload,
+    RouteReady: weight > 0 ? routed(summary.routers) : no('NoTraffic', 'the version has no traffic'),
+    Promoted: promotedOf(summary),
+    Reconciling:
+      ready.status === 'True' || stalled.status === 'True' ? settled : yes(ready.reason, ready.message),
+    Stalled: stalled,
+  };
+}
+
+function workloadOf({ facts, part }: VersionSummary): Finding {
+  const trouble = facts.blocked ?? facts.failure;
+  if (!part.runs && facts.ready === 0) {
+    return facts.blocked === undefined
+      ? no('Parked', 'scaled to zero')
+      : no(facts.blocked.reason, facts.blocked.message);
+  }
+  if (facts.ready >= facts.wanted) return yes('PodsReady', podsText(facts));
+  return trouble === undefined
+    ? no('PodsStarting', podsText(facts))
+    : no(trouble.reason, `${podsText(facts)}: ${trouble.message}`);
+}
+
+function artifactOf({ facts, digest, latch, part }: VersionSummary): Finding {
+  const failure = facts.failure;
+  if (isArtifactFailure(failure)) return no(failure.reason, failure.message);
+  if (
+    latch !== undefined &&
+    isArtifactFailure({ reason: latch.reason as Failure['reason'], message: '', terminal: true })
+  ) {
+    return no(latch.reason as Reason, latch.message);
+  }
+  if (digest !== undefined) return yes('Fetched', digest);
+  return part.runs
+    ? no('Fetching', 'the artifact is on its way')
+    : unknown('Parked', 'the version has not run');
+}
+
+function promotedOf({ part, candidate, latch }: VersionSummary): Finding {
+  switch (part.role) {
+    case 'stable':
+      return yes('Promoted', 'the version is stable');
+    case 'member':
+      return yes('Promoted', 'the version is part of the split');
+    case 'candidate':
+      return no(
+        'RolloutInProgress',
+        candidate === undefined || candidate.step === 0 ? 'pods are starting' : `step ${candidate.step}`,
+      );
+    case 'failed':
+      return no((latch?.reason ?? 'RolledBack') as Reason, latch?.message ?? 'the version failed');
+    case 'warm':
+      return no('Warm', 'a former stable version, kept for an instant rollback');
+    case 'idle':
+      return no('NotSelected', 'no Model selects this version');
+  }
+}
+
+function versionReady(
+  { facts, part, weight, latch, candidate, routers, minReady }: VersionSummary,
+  workload: Finding,
+): Finding {
+  if (latch !== undefined) return no(latch.reason as Reason, latch.message);
+  if (facts.blocked !== undefined) return no(facts.blocked.reason, facts.blocked.message);
+  switch (part.role) {
+    case 'candidate': {
+      const where =
+        candidate === undefined || candidate.step === 0
+          ? podsText(facts)
+          : `step ${candidate.step}, ${weight} % of the traffic`;
+      return facts.failure === undefined
+        ? no('RolloutInProgress', where)
+        : no(facts.failure.reason, facts.failure.message);
+    }
+    case 'stable':
+    case 'member':
+      if (workload.status !== 'True') return no(workload.reason, workload.message);
+      return weight > 0
+        ? withRoute(routers, `${weight} % of the traffic`)
+        : yes('NoTraffic', 'ready, with no share of the traffic');
+    case 'warm':
+      return hasTooFew(facts, { minReady })
+        ? no(workload.reason, workload.message)
+        : yes('Warm', 'kept running for an instant rollback');
+    case 'idle':
+      return part.runs
+        ? yes('Idle', 'not selected; parked soon')
+        : yes('Parked', 'not selected; scaled to zero');
+    case 'failed':
+      return no('RolledBack', 'the version failed');
+  }
+}
+
+function withRoute(routers: RouterFacts, message: string): Finding {
+  const route = routed(routers);
+  return route.status === 'True' ? yes('Serving', message) : route;
+}
+
+/** What a Model's conditions depend on. */
+export interface ModelSummary {
+  readonly stable?: VersionFacts;
+  readonly candidate?: Candidate;
+  /** Pods that can answer for the versions that have traffic. */
+  readonly servingPods: number;
+  readonly hasVersions: boolean;
+  readonly problem?: { readonly reason: Reason; readonly message: string };
+  readonly routers: RouterFacts;
+  /** Members of a split that have no share yet, though they should. */
+  readonly waitingFor: readonly string[];
+}
+
+/** All conditions of a Model. */
+export function summariseModel(summary: ModelSummary): Findings {
+  const ready = modelReady(summary);
+  const stalled: Finding =
+    summary.problem === undefined ? unhindered : yes(summary.problem.reason, summary.problem.message);
+  const route = routed(summary.routers);
+  return {
+    Ready: ready,
+    Servable:
+      summary.servingPods === 0
+        ? no(summary.hasVersions ? 'NoReadyPods' : 'NoVersions', 'no pod can answer')
+        : summary.routers.total === 0
+          ? no('NoRouters', 'no router is ready')
+          : yes('Serving', `${summary.servingPods} pods can answer`),
+    RouteReady: route,
+    Promoted:
+      summary.candidate === undefined && summary.stable !== undefined
+        ? yes('Promoted', `${summary.stable.version} is stable`)
+        : no(
+            summary.candidate === undefined ? 'NoVersions' : 'RolloutInProgress',
+            candidateText(summary.candidate),
+          ),
+    Reconciling:
+      ready.status === 'True' || stalled.status === 'True' ? settled : yes(ready.reason, ready.message),
+    Stalled: stalled,
+  };
+}
+
+function modelReady({ problem, stable, candidate, routers, hasVersions, waitingFor }: ModelSummary): Finding {
+  if (problem !== undefined) return no(problem.reason, problem.message);
+  if (candidate !== undefined) return no('RolloutInProgress', candidateText(candidate));
+  if (stable === undefined) {
+    return hasVersions
+      ? no('NoReadyPods', 'no version serves')
+      : no('NoVersions', 'the model has no ModelVersion');
+  }
+  if (stable.ready < stable.wanted) {
+    return stable.failure === undefined
+      ? no('PodsStarting', podsText(stable))
+      : no(stable.failure.reason, stable.failure.message);
+  }
+  if (waitingFor.length > 0) return no('PodsStarting', `waiting for ${waitingFor.join(', ')}`);
+  return withRoute(routers, `${stable.version} serves`);
+}
+
+const candidateText = (candidate: Candidate | undefined): string =>
+  candidate === undefined
+    ? 'nothing is being rolled out'
+    : candidate.step === 0
+      ? `${candidate.version}: pods are starting`
+      : `${candidate.version}: step ${candidate.step}`;

@@ -1,0 +1,74 @@
+import type { ModelSpec } from '../api/generated/model.ts';
+import type { ModelFailureReason } from '../api/reasons.ts';
+import { isLatched, type Target, type VersionFacts } from './rollout.ts';
+import type { Latch } from './rollout-state.ts';
+import { compareVersions } from './version-order.ts';
+
+/** A version that can be asked for. */
+export interface Choice extends VersionFacts {
+  /** metadata.creationTimestamp, RFC 3339. */
+  readonly createdAt: string;
+}
+
+/** What the spec wants and, when it cannot be had, why; the message names the field. */
+export interface TargetDecision {
+  readonly target: Target;
+  readonly problem?: { readonly reason: ModelFailureReason; readonly message: string };
+}
+
+const unchanged = (reason: ModelFailureReason, message: string): TargetDecision => ({
+  target: { kind: 'unchanged' },
+  problem: { reason, message },
+});
+
+/**
+ * Looks up what `spec.serve` asks for. `latest` is the newest version that has not failed with its present content;
+ * something that does not exist leaves everything as it is.
+ */
+export function targetOf(
+  serve: ModelSpec['serve'],
+  versions: ReadonlyMap<string, Choice>,
+  latched: readonly Latch[],
+): TargetDecision {
+  if (serve.split !== undefined) {
+    const missing = serve.split.findIndex((part) => !versions.has(part.version));
+    if (missing >= 0) {
+      return unchanged(
+        'VersionNotFound',
+        `spec.serve.split[${missing}].version: no ModelVersion of this model has version ${JSON.stringify(serve.split[missing]!.version)}; ${known(versions)}`,
+      );
+    }
+    return { target: { kind: 'split', parts: serve.split } };
+  }
+  if (serve.version === undefined || serve.version === 'latest') {
+    const newest = [...versions.values()]
+      .filter((version) => !isLatched(latched, version))
+      .sort(compareVersions)
+      .at(-1);
+    return {
+      target: newest === undefined ? { kind: 'unchanged' } : { kind: 'version', version: newest.version },
+    };
+  }
+  const named = versions.get(serve.version);
+  if (named === undefined) {
+    return unchanged(
+      'VersionNotFound',
+      `spec.serve.version: no ModelVersion of this model has version ${JSON.stringify(serve.version)}; ${known(versions)}`,
+    );
+  }
+  const target: Target = { kind: 'version', version: named.version };
+  const latch = latched.find((entry) => entry.version === named.version);
+  if (latch === undefined || !isLatched(latched, named)) return { target };
+  return {
+    target,
+    problem: {
+      reason: 'VersionLatched',
+      message: `spec.serve.version: ${named.version} failed at ${new Date(latch.at).toISOString()} (${latch.reason}: ${latch.message}) and is not tried again until its spec changes`,
+    },
+  };
+}
+
+function known(versions: ReadonlyMap<string, Choice>): string {
+  const names = [...versions.values()].sort(compareVersions).map((version) => version.version);
+  return names.length === 0 ? 'it has none' : `it has ${names.slice(-10).join(', ')}`;
+}

@@ -1,0 +1,135 @@
+/** The status of one ModelVersion. */
+
+import { labels } from '#contract';
+import { conditionsFrom } from '../api/conditions.ts';
+import type { ModelVersionStatus } from '../api/generated/model-version.ts';
+import { isTerminating, type Pod } from '../api/kubernetes.ts';
+import { type Failure, parseTermination } from './failure.ts';
+import type { VersionObserved } from './observed.ts';
+import type { Part } from './roles.ts';
+import type { RolloutOutput } from './rollout.ts';
+import { optional } from './rollout-state.ts';
+import type { Seen } from './see.ts';
+import { weightOf } from './shares.ts';
+import { type RouterFacts, summariseVersion } from './summarise.ts';
+
+/** What the status of a version depends on besides the version. */
+export interface VersionContext {
+  readonly rollout: RolloutOutput;
+  readonly routers: RouterFacts;
+  /** Fraction of the wanted pods below which there are too few. */
+  readonly minReady: number;
+  readonly now: number;
+}
+
+export function versionStatus(version: Seen, part: Part, context: VersionContext): ModelVersionStatus {
+  const { rollout, routers, minReady, now } = context;
+  const { object, pods } = version.observed;
+  const generation = object.metadata.generation ?? 0;
+  const weight = weightOf(rollout.shares, version.version);
+  const artifact = artifactOf(pods) ?? object.status?.artifact;
+  const latch = rollout.state.latched.find((entry) => entry.version === version.version);
+  const findings = summariseVersion({
+    facts: version,
+    part,
+    weight,
+    ...optional('latch', latch),
+    ...optional('candidate', part.role === 'candidate' ? rollout.state.candidate : undefined),
+    ...optional('digest', artifact?.digest),
+    routers,
+    minReady,
+  });
+  return {
+    observedGeneration: generation,
+    conditions: conditionsFrom(findings, object.status?.conditions, generation, now),
+    phase: phaseOf(version, part, rollout),
+    contentHash: version.contentHash,
+    weight,
+    replicas: pods.filter((pod) => !isTerminating(pod)).length,
+    readyReplicas: version.ready,
+    selector: `${labels.model}=${object.spec.model},${labels.version}=${object.spec.version}`,
+    ...optional('pool', object.spec.placement.pool),
+    ...optional(
+      'idleSince',
+      part.idleSince === undefined ? undefined : new Date(part.idleSince).toISOString(),
+    ),
+    ...optional('artifact', artifact),
+    ...optional('lastFailure', lastFailure(version, latch, now)),
+  };
+}
+
+/** The status of a ModelVersion whose version another one has. */
+export function duplicateStatus({ object }: VersionObserved, owner: Seen, now: number): ModelVersionStatus {
+  const { version, model, replicas } = object.spec;
+  const generation = object.metadata.generation ?? 0;
+  const blocked: Failure = {
+    reason: 'VersionConflict',
+    message: `spec.version: ModelVersion ${owner.observed.object.metadata.name} is version ${version} of ${model} already`,
+    terminal: true,
+  };
+  const findings = summariseVersion({
+    facts: { version, contentHash: '', wanted: replicas, ready: 0, blocked },
+    part: { role: 'idle', runs: false },
+    weight: 0,
+    routers: { total: 0, acked: 0 },
+    minReady: 1,
+  });
+  return {
+    observedGeneration: generation,
+    conditions: conditionsFrom(findings, object.status?.conditions, generation, now),
+    phase: 'Blocked',
+    weight: 0,
+    replicas: 0,
+    readyReplicas: 0,
+  };
+}
+
+/** What `fetch` said when it had succeeded, in any pod. */
+function artifactOf(pods: readonly Pod[]): ModelVersionStatus['artifact'] {
+  for (const pod of pods) {
+    for (const status of pod.status?.initContainerStatuses ?? []) {
+      const said = parseTermination(status.state?.terminated?.message);
+      if (said?.ok === true) return { digest: said.digest, bytes: said.bytes, fetchSeconds: said.seconds };
+    }
+  }
+  return undefined;
+}
+
+/** The failure of the present, the one that led to a roll-back, or the one remembered; the same one keeps its time. */
+function lastFailure(
+  { blocked, failure, observed }: Seen,
+  latch: { readonly reason: string; readonly message: string } | undefined,
+  now: number,
+): ModelVersionStatus['lastFailure'] {
+  const before = observed.object.status?.lastFailure;
+  const present = blocked ?? failure;
+  const known = present ?? latch;
+  if (known === undefined) return before;
+  const samePod = present?.pod === undefined || present.pod === before?.pod;
+  if (before?.reason === known.reason && samePod) return before;
+  return {
+    reason: known.reason,
+    message: known.message,
+    ...optional('pod', present?.pod),
+    ...optional('exitCode', present?.exitCode),
+    at: new Date(now).toISOString(),
+  };
+}
+
+function phaseOf(version: Seen, part: Part, { state }: RolloutOutput): string {
+  if (version.blocked !== undefined) return 'Blocked';
+  switch (part.role) {
+    case 'candidate':
+      return state.candidate?.step === 0 ? 'Starting' : 'Candidate';
+    case 'stable':
+      return version.ready === 0 ? 'Starting' : 'Stable';
+    case 'member':
+      return version.ready === 0 ? 'Starting' : 'Serving';
+    case 'warm':
+      return 'Warm';
+    case 'failed':
+      return 'Failed';
+    case 'idle':
+      return part.runs ? 'Idle' : 'Parked';
+  }
+}

@@ -1,0 +1,73 @@
+/** All reads of a model's reconcile, into one readonly value. */
+
+import type { ModelVersion } from '../api/generated/model-version.ts';
+import { isOwnedBy, isReady, type KubernetesObject } from '../api/kubernetes.ts';
+import type { ModelObserved, RouterObserved, VersionObserved } from '../decide/observed.ts';
+import { optional } from '../decide/rollout-state.ts';
+import { versionChildName } from '../resources/names.ts';
+import { byModel, byNamespace, byRouterNamespace, byVersion, versionKey } from './indexes.ts';
+import type { PortBook } from './port-book.ts';
+import type { Ports, View } from './ports.ts';
+
+/**
+ * @param rejected what the API server said of workloads that it refused last, by name of the ModelVersion
+ */
+export function gatherModel(
+  { views, routers }: Pick<Ports, 'views' | 'routers'>,
+  ports: PortBook,
+  namespace: string,
+  name: string,
+  rejected: ReadonlyMap<string, string> = new Map(),
+): ModelObserved {
+  const model = views.models.get(`${namespace}/${name}`);
+  const versions = views.versions
+    .by(byModel, `${namespace}/${name}`)
+    .map((version) => gatherVersion(views, version, rejected.get(version.metadata.name)));
+  const uid = model?.metadata.uid;
+  const service = views.services.get(`${namespace}/${name}`);
+  return {
+    namespace,
+    name,
+    ...optional('model', model),
+    versions,
+    pools: new Map(views.pools.list().map((pool) => [pool.metadata.name, pool])),
+    namespaceLabels: views.namespaces.get(namespace)?.metadata.labels ?? {},
+    routers: views.pods
+      .by(byRouterNamespace, namespace)
+      .filter(isReady)
+      .map((pod): RouterObserved => {
+        const generation =
+          uid === undefined ? undefined : routers.generation(namespace, pod.metadata.name, uid);
+        return { name: pod.metadata.name, ...optional('generation', generation) };
+      }),
+    ...optional('port', ports.portOf(namespace, name, views.services.by(byNamespace, namespace))),
+    foreign: uid === undefined ? [] : foreign(service, uid),
+  };
+}
+
+function gatherVersion(
+  views: Ports['views'],
+  object: ModelVersion,
+  rejected: string | undefined,
+): VersionObserved {
+  const { namespace = '', name, uid = '' } = object.metadata;
+  const key = `${namespace}/${versionChildName(name)}`;
+  const children: View<KubernetesObject>[] = [views.deployments, views.services];
+  const deployment = views.deployments.get(key);
+  return {
+    object,
+    ...optional(
+      'deployment',
+      deployment !== undefined && isOwnedBy(deployment, uid) ? deployment : undefined,
+    ),
+    pods: views.pods.by(byVersion, versionKey(namespace, object.spec.model, object.spec.version)),
+    foreign: children.flatMap((view) => foreign(view.get(key), uid)),
+    ...optional('rejected', rejected),
+  };
+}
+
+/** Names an object that stands where a child of `uid` should, unless it is that child. */
+function foreign(object: KubernetesObject | undefined, uid: string): string[] {
+  if (object === undefined || isOwnedBy(object, uid)) return [];
+  return [`${object.kind} ${object.metadata.name}`];
+}

@@ -1,0 +1,83 @@
+/**
+ * What reconciles need from the world. `operator/kube` implements these; tests use a world in memory. Reads are
+ * answered from caches and cost nothing; writes go to the API server.
+ */
+
+import type { GPUPool } from '../api/generated/gpu-pool.ts';
+import type { Model } from '../api/generated/model.ts';
+import type { ModelVersion } from '../api/generated/model-version.ts';
+import type {
+  Deployment,
+  DesiredObject,
+  KubernetesObject,
+  Namespace,
+  Node,
+  Pod,
+  Service,
+} from '../api/kubernetes.ts';
+import type { DecidedEvent } from '../decide/events.ts';
+
+/** A cache of one kind. Objects in it must not be changed. */
+export interface View<T extends KubernetesObject> {
+  /** By `namespace/name`, or `name` for what has no namespace. */
+  get(key: string): T | undefined;
+  list(): readonly T[];
+  /** By an index of `indexes`. */
+  by(index: string, value: string): readonly T[];
+}
+
+export interface Views {
+  readonly models: View<Model>;
+  readonly versions: View<ModelVersion>;
+  readonly pools: View<GPUPool>;
+  readonly nodes: View<Node>;
+  readonly namespaces: View<Namespace>;
+  /** Pods of the whole cluster: a pool counts everybody's. */
+  readonly pods: View<Pod>;
+  /** Not only ours, so that a foreign object with a child's name is seen. */
+  readonly deployments: View<Deployment>;
+  readonly services: View<Service>;
+}
+
+export interface Writer {
+  /**
+   * Server-side apply. `observed` is what the cache holds of it; an object that was applied just so before, and has
+   * not been changed by anybody since, is not written again.
+   *
+   * @throws Rejected when the API server refuses the object itself, any other error when trying again may help
+   */
+  apply(object: DesiredObject, observed: KubernetesObject | undefined): Promise<void>;
+  /** Creates the object; one that exists is left alone. */
+  create(object: DesiredObject): Promise<void>;
+  /** Deletes this very object (by UID); one that is gone is not an error. */
+  delete(object: KubernetesObject): Promise<void>;
+  /**
+   * Replaces the status, if it differs and the object is still as it was read; an object that has changed since is
+   * an error to try again after.
+   */
+  writeStatus(object: Model | ModelVersion | GPUPool, status: object): Promise<void>;
+}
+
+/** The API server refuses an object for what it is; the same object would be refused again. */
+export class Rejected extends Error {
+  override readonly name = 'Rejected';
+}
+
+export interface EventSink {
+  /** Never fails and never waits; an event that cannot be written is logged. */
+  emit(event: DecidedEvent): void;
+}
+
+export interface RouterReports {
+  /** Generation of the model's shares that a router pod follows, or undefined when it has not said so. */
+  generation(namespace: string, pod: string, modelUid: string): number | undefined;
+}
+
+export interface Ports {
+  readonly views: Views;
+  readonly writer: Writer;
+  readonly events: EventSink;
+  readonly routers: RouterReports;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+}

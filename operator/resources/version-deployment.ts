@@ -1,0 +1,226 @@
+import { commands, env, paths, probePaths } from '#contract';
+import { milliseconds } from '../api/duration.ts';
+import type { GPUPool } from '../api/generated/gpu-pool.ts';
+import type { ModelVersion } from '../api/generated/model-version.ts';
+import type { DesiredObject } from '../api/kubernetes.ts';
+import { contentLabel } from '../api/labels.ts';
+import { type ArtifactPolicy, envOf, fieldEnv, type ImageConfig, type Resources } from './images.ts';
+import { controlledBy, versionLabels, versionSelector } from './metadata.ts';
+import { versionChildName } from './names.ts';
+import { containerSecurity, podSecurity } from './pod-security.ts';
+
+export interface VersionWorkload {
+  readonly version: ModelVersion;
+  readonly contentHash: string;
+  readonly replicas: number;
+  readonly pool?: GPUPool;
+}
+
+export interface VersionConfig {
+  readonly runtime: ImageConfig;
+  readonly artifacts: ArtifactPolicy;
+  /** Resources of a server whose ModelVersion says nothing. */
+  readonly defaultResources: Resources;
+}
+
+const volumes = { model: 'model', tmp: 'tmp', credentials: 'credentials' } as const;
+
+/** Seconds that a server of another make keeps answering after it was told to stop, while routers turn away from it. */
+const foreignDrainSeconds = 5;
+
+/** The Deployment of a version: an init container that fetches and verifies the artifact, and the server. */
+export function versionDeployment(
+  { version, contentHash, replicas, pool }: VersionWorkload,
+  config: VersionConfig,
+): DesiredObject {
+  const { spec, metadata } = version;
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: {
+      name: versionChildName(metadata.name),
+      namespace: metadata.namespace!,
+      labels: versionLabels(version),
+      ownerReferences: controlledBy(version),
+    },
+    spec: {
+      replicas,
+      revisionHistoryLimit: 2,
+      progressDeadlineSeconds: Math.max(60, seconds(spec.probes.startup.deadline) + 30),
+      selector: { matchLabels: versionSelector(version) },
+      strategy: { type: 'RollingUpdate', rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } },
+      template: {
+        metadata: {
+          labels: { ...versionLabels(version), [contentLabel]: contentHash },
+          annotations: { 'kubectl.kubernetes.io/default-container': 'server' },
+        },
+        spec: podSpec(version, pool, config),
+      },
+    },
+  };
+}
+
+function podSpec(version: ModelVersion, pool: GPUPool | undefined, config: VersionConfig) {
+  const { spec } = version;
+  const { priorityClassName } = spec.placement;
+  const tolerations = pool?.spec.tolerations;
+  const pullSecrets = config.runtime.pullSecrets.map((name) => ({ name }));
+  return {
+    automountServiceAccountToken: false,
+    enableServiceLinks: false,
+    securityContext: podSecurity,
+    terminationGracePeriodSeconds:
+      seconds(spec.server.gracePeriod) + (spec.server.image === undefined ? 0 : foreignDrainSeconds),
+    ...(pullSecrets.length === 0 ? {} : { imagePullSecrets: pullSecrets }),
+    ...(priorityClassName === undefined ? {} : { priorityClassName }),
+    ...(pool?.spec.runtimeClassName === undefined ? {} : { runtimeClassName: pool.spec.runtimeClassName }),
+    ...(pool?.spec.nodeSelector === undefined ? {} : { nodeSelector: pool.spec.nodeSelector }),
+    ...(tolerations === undefined || tolerations.length === 0 ? {} : { tolerations }),
+    topologySpreadConstraints: [
+      {
+        maxSkew: 1,
+        topologyKey: 'kubernetes.io/hostname',
+        whenUnsatisfiable: 'ScheduleAnyway',
+        labelSelector: { matchLabels: versionSelector(version) },
+      },
+    ],
+    initContainers: [fetchContainer(version, config)],
+    containers: [serverContainer(version, pool, config)],
+    volumes: [
+      { name: volumes.model, emptyDir: {} },
+      { name: volumes.tmp, emptyDir: {} },
+      ...(spec.artifact.credentials === undefined
+        ? []
+        : [{ name: volumes.credentials, secret: { secretName: spec.artifact.credentials.secretName } }]),
+    ],
+  };
+}
+
+function fetchContainer({ spec }: ModelVersion, { runtime, artifacts }: VersionConfig) {
+  const hasCredentials = spec.artifact.credentials !== undefined;
+  return {
+    name: 'fetch',
+    image: runtime.image,
+    imagePullPolicy: runtime.pullPolicy,
+    args: [commands.fetch],
+    env: envOf({
+      [env.artifactUri]: spec.artifact.uri,
+      [env.artifactSha256]: spec.artifact.sha256,
+      [env.artifactCredentials]: hasCredentials ? paths.credentials : undefined,
+      [env.artifactSchemes]: artifacts.schemes.length === 0 ? undefined : artifacts.schemes.join(','),
+      [env.artifactPrivateHosts]:
+        artifacts.privateHosts.length === 0 ? undefined : artifacts.privateHosts.join(','),
+      [env.modelDir]: paths.modelDir,
+      [env.terminationLog]: paths.terminationLog,
+      [env.logLevel]: runtime.logLevel,
+    }),
+    resources: { requests: { cpu: '50m', memory: '64Mi' }, limits: { memory: '512Mi' } },
+    securityContext: containerSecurity(true),
+    terminationMessagePath: paths.terminationLog,
+    terminationMessagePolicy: 'FallbackToLogsOnError',
+    volumeMounts: [
+      { name: volumes.model, mountPath: paths.modelDir },
+      { name: volumes.tmp, mountPath: paths.tmp },
+      ...(hasCredentials
+        ? [{ name: volumes.credentials, mountPath: paths.credentials, readOnly: true }]
+        : []),
+    ],
+  };
+}
+
+function serverContainer(version: ModelVersion, pool: GPUPool | undefined, config: VersionConfig) {
+  const { spec } = version;
+  const { ports, image, args } = spec.server;
+  const own = image === undefined;
+  return {
+    name: 'server',
+    image: image ?? config.runtime.image,
+    imagePullPolicy: own ? config.runtime.pullPolicy : 'IfNotPresent',
+    ...(own ? { args: [commands.serve] } : args === undefined ? {} : { args }),
+    env: serverEnv(version, config),
+    ports: [
+      { name: 'http', containerPort: ports.http, protocol: 'TCP' },
+      { name: 'grpc', containerPort: ports.grpc, protocol: 'TCP' },
+      { name: 'metrics', containerPort: ports.metrics, protocol: 'TCP' },
+    ],
+    resources: serverResources(version, pool, config.defaultResources),
+    securityContext: containerSecurity(own),
+    terminationMessagePath: paths.terminationLog,
+    terminationMessagePolicy: 'FallbackToLogsOnError',
+    volumeMounts: [
+      { name: volumes.model, mountPath: paths.modelDir, readOnly: true },
+      { name: volumes.tmp, mountPath: paths.tmp },
+    ],
+    ...(own ? {} : { lifecycle: { preStop: { sleep: { seconds: foreignDrainSeconds } } } }),
+    ...probes(version),
+  };
+}
+
+/** The user's variables first, so that ours win where the kubelet sees a name twice. */
+function serverEnv({ spec }: ModelVersion, { runtime }: VersionConfig) {
+  const { ports, threads, env: users = [] } = spec.server;
+  const ours = envOf({
+    [env.model]: spec.model,
+    [env.version]: spec.version,
+    [env.modelDir]: paths.modelDir,
+    [env.httpPort]: String(ports.http),
+    [env.grpcPort]: String(ports.grpc),
+    [env.metricsPort]: String(ports.metrics),
+    [env.threads]: threads === undefined ? undefined : String(threads),
+    [env.terminationLog]: paths.terminationLog,
+    [env.gracePeriod]: String(seconds(spec.server.gracePeriod)),
+    [env.logLevel]: runtime.logLevel,
+  });
+  const chosen = users.map(({ name, value }) => ({ name, value }));
+  const named = new Set(chosen.map(({ name }) => name));
+  return [
+    ...chosen,
+    ...ours.filter(({ name }) => !named.has(name)),
+    fieldEnv(env.podName, 'metadata.name'),
+    fieldEnv(env.podNamespace, 'metadata.namespace'),
+  ];
+}
+
+function serverResources({ spec }: ModelVersion, pool: GPUPool | undefined, defaults: Resources): Resources {
+  const { resources = defaults, gpus } = spec.placement;
+  const name = pool?.spec.resourceName;
+  const devices = gpus > 0 && name !== undefined ? { [name]: String(gpus) } : {};
+  return {
+    requests: { ...resources.requests, ...devices },
+    limits: { ...resources.limits, ...devices },
+  };
+}
+
+/** Start-up is looked at every second, so that a fast server is not kept waiting; then readiness and liveness take over. */
+function probes({ spec }: ModelVersion) {
+  const { startup, readiness } = spec.probes;
+  const ready = probeOf(spec, probePaths.ready);
+  return {
+    startupProbe: {
+      ...ready,
+      periodSeconds: 1,
+      timeoutSeconds: 5,
+      failureThreshold: seconds(startup.deadline),
+    },
+    readinessProbe: {
+      ...ready,
+      periodSeconds: seconds(readiness.period),
+      timeoutSeconds: Math.min(5, seconds(readiness.period)),
+      failureThreshold: readiness.failureThreshold,
+    },
+    livenessProbe: {
+      ...probeOf(spec, probePaths.live),
+      periodSeconds: 10,
+      timeoutSeconds: 5,
+      failureThreshold: 6,
+    },
+  };
+}
+
+const probeOf = ({ probes: { protocol }, server: { ports } }: ModelVersion['spec'], path: string) =>
+  protocol === 'GRPC'
+    ? { grpc: { port: ports.grpc, service: '' } }
+    : { httpGet: { path, port: 'http', scheme: 'HTTP' } };
+
+/** Whole seconds, at least one: what probes and grace periods are counted in. */
+const seconds = (duration: string): number => Math.max(1, Math.ceil(milliseconds(duration) / 1_000));
