@@ -1,0 +1,234 @@
+/**
+ * What a node remembers of a pod, and how news change it. Pure: no clock, no processes, no API.
+ * `step.ts` decides what to do next from this; `pod-status.ts` tells it in the words of the API.
+ */
+import type { BackOff } from './back-off.ts';
+import { goDuration, tried } from './back-off.ts';
+import { allContainers, type Pod } from './pod.ts';
+import type { PodPolicy } from './policy.ts';
+
+/** How a run of a container ended. Times are milliseconds since the epoch. */
+export interface Exit {
+  readonly exitCode: number;
+  readonly reason: 'Completed' | 'Error' | 'OOMKilled' | 'StartError' | 'Unknown';
+  readonly message?: string | undefined;
+  readonly startedAt?: number | undefined;
+  readonly finishedAt: number;
+  readonly id?: string | undefined;
+}
+
+export type ProbeKind = 'startup' | 'readiness' | 'liveness';
+
+interface Run {
+  readonly id: string;
+  readonly startedAt: number;
+  /** The startup probe passed, or there is none. */
+  readonly passed: boolean;
+  /** The postStart hook is through, or there is none. */
+  readonly hooked: boolean;
+  /** What the readiness probe said last. */
+  readonly ready: boolean;
+}
+
+export type RunState =
+  /** No process. `reason` is absent while nothing is wrong. */
+  | { readonly is: 'waiting'; readonly trouble?: Trouble }
+  /** The start is under way; `started`, `exited`, `pullFailed` or `blocked` follows. */
+  | { readonly is: 'starting' }
+  /** `sick` names the probe that failed, until the stop that follows from it. */
+  | ({ readonly is: 'running'; readonly sick?: ProbeKind | 'postStart' } & Run)
+  /** Asked to end; at `killAt` it is killed. */
+  | ({ readonly is: 'stopping'; readonly killAt: number } & Run)
+  /** `retryAt` is there while the restart is held back. */
+  | { readonly is: 'exited'; readonly exit: Exit; readonly retryAt?: number };
+
+export interface Trouble {
+  readonly reason: string;
+  readonly message: string;
+  readonly since: number;
+  readonly retryAt: number;
+}
+
+export interface ContainerRecord {
+  readonly state: RunState;
+  /** The run before the current one. */
+  readonly last?: Exit;
+  /** Runs so far. */
+  readonly runs: number;
+  readonly imageID?: string;
+  readonly restart?: BackOff;
+  readonly pull?: BackOff;
+}
+
+export interface PodRuntime {
+  readonly acceptedAt: number;
+  /** Volumes, address and devices. */
+  readonly place:
+    | { readonly is: 'none'; readonly retryAt?: number }
+    | { readonly is: 'making' }
+    | { readonly is: 'made'; readonly address: string }
+    | { readonly is: 'clearing' }
+    | { readonly is: 'cleared' };
+  readonly containers: Readonly<Record<string, ContainerRecord>>;
+  /** All init containers were through once. */
+  readonly initialized: boolean;
+  /** The pod is coming down since then. */
+  readonly stoppingSince?: number;
+  /** Why the pod as a whole is `Failed`. */
+  readonly failure?: { readonly reason: string; readonly message: string; readonly rejected: boolean };
+  /** The API object vanished before the pod had ended. */
+  readonly gone: boolean;
+  /** The last API call of this pod's life was made. */
+  readonly deleting: boolean;
+}
+
+export type News =
+  | { readonly type: 'rejected'; readonly reason: string; readonly message: string }
+  | { readonly type: 'placed'; readonly address: string }
+  | { readonly type: 'placeFailed'; readonly retryAt: number }
+  | { readonly type: 'cleared' }
+  | { readonly type: 'gone' }
+  | {
+      readonly type: 'pullFailed';
+      readonly container: string;
+      readonly reason: string;
+      readonly message: string;
+    }
+  | {
+      readonly type: 'blocked';
+      readonly container: string;
+      readonly reason: string;
+      readonly message: string;
+    }
+  /** The start was given up because the pod comes down. */
+  | { readonly type: 'abandoned'; readonly container: string }
+  | { readonly type: 'started'; readonly container: string; readonly id: string; readonly imageID: string }
+  | { readonly type: 'hooked'; readonly container: string; readonly id: string; readonly ok: boolean }
+  | {
+      readonly type: 'probed';
+      readonly container: string;
+      readonly id: string;
+      readonly probe: ProbeKind;
+      readonly ok: boolean;
+    }
+  | { readonly type: 'exited'; readonly container: string; readonly exit: Exit };
+
+export function newRuntime(pod: Pod, now: number): PodRuntime {
+  const containers: Record<string, ContainerRecord> = {};
+  for (const { name } of allContainers(pod.spec)) containers[name] = { state: { is: 'waiting' }, runs: 0 };
+  // A pod that ran under an earlier life of this node: its processes ended with that. Init containers run again.
+  for (const { name, containerID, restartCount } of pod.status?.initContainerStatuses ?? []) {
+    if (containerID && containers[name])
+      containers[name] = { state: { is: 'waiting' }, runs: restartCount + 1 };
+  }
+  for (const { name, containerID, restartCount, state } of pod.status?.containerStatuses ?? []) {
+    if (!containerID || !containers[name]) continue;
+    const startedAt = state.running ? Date.parse(state.running.startedAt) : undefined;
+    const id = containerID.replace(/^process:\/\//, '');
+    const exit: Exit = { exitCode: 255, reason: 'Unknown', startedAt, finishedAt: now, id };
+    containers[name] = { state: { is: 'exited', exit }, runs: restartCount + 1 };
+  }
+  const startTime = pod.status?.startTime;
+  return {
+    acceptedAt: startTime ? Date.parse(startTime) : now,
+    place: { is: 'none' },
+    containers,
+    initialized: false,
+    gone: false,
+    deleting: false,
+  };
+}
+
+/** What is known after the news. News of a run that is over changes nothing. */
+export function hear(pod: Pod, runtime: PodRuntime, news: News, now: number, policy: PodPolicy): PodRuntime {
+  switch (news.type) {
+    case 'rejected':
+      return { ...runtime, failure: { reason: news.reason, message: news.message, rejected: true } };
+    case 'placed':
+      return { ...runtime, place: { is: 'made', address: news.address } };
+    case 'placeFailed':
+      return { ...runtime, place: { is: 'none', retryAt: news.retryAt } };
+    case 'cleared':
+      return { ...runtime, place: { is: 'cleared' } };
+    case 'gone':
+      return { ...runtime, gone: true };
+    default: {
+      const record = runtime.containers[news.container];
+      const spec = allContainers(pod.spec).find((container) => container.name === news.container);
+      if (!record || !spec) return runtime;
+      const changed = hearOfContainer(record, news, now, policy, {
+        probed: spec.startupProbe !== undefined,
+        hook: spec.lifecycle?.postStart !== undefined,
+      });
+      if (changed === record) return runtime;
+      return { ...runtime, containers: { ...runtime.containers, [news.container]: changed } };
+    }
+  }
+}
+
+type ContainerNews = Extract<News, { readonly container: string }>;
+
+function hearOfContainer(
+  record: ContainerRecord,
+  news: ContainerNews,
+  now: number,
+  policy: PodPolicy,
+  waits: { readonly probed: boolean; readonly hook: boolean },
+): ContainerRecord {
+  const { state } = record;
+  switch (news.type) {
+    case 'pullFailed': {
+      const pull = tried(record.pull, policy.imageBackOff, now, now);
+      const trouble = { reason: news.reason, message: news.message, since: now, retryAt: now + pull.delay };
+      return { ...record, pull, state: { is: 'waiting', trouble } };
+    }
+    case 'blocked': {
+      const trouble = { reason: news.reason, message: news.message, since: now, retryAt: now + policy.retry };
+      return { ...record, state: { is: 'waiting', trouble } };
+    }
+    case 'abandoned':
+      return { ...record, state: { is: 'waiting' } };
+    case 'started':
+      return {
+        ...record,
+        imageID: news.imageID,
+        runs: record.runs + 1,
+        state: {
+          is: 'running',
+          id: news.id,
+          startedAt: now,
+          passed: !waits.probed,
+          hooked: !waits.hook,
+          ready: false,
+        },
+      };
+    case 'exited':
+      if (state.is !== 'starting' && state.is !== 'running' && state.is !== 'stopping') return record;
+      // A process that could not be started counts as a run that failed at once.
+      return {
+        ...record,
+        runs: state.is === 'starting' ? record.runs + 1 : record.runs,
+        state: { is: 'exited', exit: news.exit },
+      };
+    case 'hooked':
+      if (state.is !== 'running' || state.id !== news.id) return record;
+      return { ...record, state: news.ok ? { ...state, hooked: true } : { ...state, sick: 'postStart' } };
+    case 'probed':
+      if ((state.is !== 'running' && state.is !== 'stopping') || state.id !== news.id) return record;
+      if (news.probe === 'readiness') {
+        return state.ready === news.ok ? record : { ...record, state: { ...state, ready: news.ok } };
+      }
+      if (state.is !== 'running') return record;
+      if (!news.ok) return { ...record, state: { ...state, sick: news.probe } };
+      return news.probe === 'startup' ? { ...record, state: { ...state, passed: true } } : record;
+  }
+}
+
+/** Whether the container counts as started: its process runs, its hook is through, its startup probe passed. */
+export function isStarted(state: RunState): boolean {
+  return (state.is === 'running' || state.is === 'stopping') && state.passed && state.hooked;
+}
+
+export function crashLoopMessage(delay: number, container: string, title: string): string {
+  return `back-off ${goDuration(delay)} restarting failed container=${container} pod=${title}`;
+}

@@ -1,0 +1,90 @@
+/** The pods bound to a node: one worker each, from the moment they appear until nothing of them is left. */
+import { KubeError } from '../../../kube-client/errors.ts';
+import { resources } from '../../../kube-client/resources.ts';
+import { refusal } from './admission.ts';
+import type { NodeContext } from './context.ts';
+import { memoryOfGroups } from './memory.ts';
+import type { Pod } from './pod.ts';
+import { podKey } from './pod.ts';
+import { PodWorker } from './pod-worker.ts';
+import type { View } from './ports.ts';
+
+export class Pods {
+  readonly #node: NodeContext;
+  readonly #workers = new Map<string, PodWorker>();
+  #unsubscribe: (() => void) | undefined;
+  #cancelMeasure: (() => void) | undefined;
+  #stopped = false;
+
+  constructor(node: NodeContext) {
+    this.#node = node;
+  }
+
+  start(view: View<Pod>): void {
+    this.#unsubscribe = view.subscribe(({ now, before }) => {
+      if (this.#stopped) return;
+      if (before && before.metadata.uid !== now?.metadata.uid) this.#workers.get(before.metadata.uid)?.gone();
+      if (now) this.#see(now);
+    });
+    this.#measureLater();
+  }
+
+  /** Ends every process, and resolves when all are gone. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#unsubscribe?.();
+    this.#cancelMeasure?.();
+    await Promise.all([...this.#workers.values()].map((worker) => worker.close()));
+  }
+
+  find(namespace: string, name: string): PodWorker | undefined {
+    const workers = [...this.#workers.values()].filter(
+      ({ pod }) => pod.metadata.namespace === namespace && pod.metadata.name === name,
+    );
+    return workers.at(-1);
+  }
+
+  list(): readonly Pod[] {
+    return [...this.#workers.values()].map(({ pod }) => pod);
+  }
+
+  #see(pod: Pod): void {
+    const { uid } = pod.metadata;
+    const worker = this.#workers.get(uid);
+    if (worker) return worker.update(pod);
+    const { phase } = pod.status ?? {};
+    if (phase === 'Succeeded' || phase === 'Failed') {
+      // It ended before this process began; all that is left to do is to let it be deleted.
+      if (pod.metadata.deletionTimestamp !== undefined) void this.#delete(pod);
+      return;
+    }
+    const others = [...this.#workers.values()]
+      .filter((other) => other.holdsResources)
+      .map((other) => other.pod);
+    const rejection = refusal(pod, others, this.#node.allocatable);
+    this.#workers.set(uid, new PodWorker(this.#node, pod, rejection, () => this.#workers.delete(uid)));
+  }
+
+  async #delete(pod: Pod): Promise<void> {
+    const { namespace, name, uid } = pod.metadata;
+    const options = { gracePeriodSeconds: 0, preconditions: { uid } };
+    await this.#node.api.delete(resources.pods, namespace, name, options).catch((thrown: unknown) => {
+      const error = KubeError.from(thrown);
+      this.#node.logger.debug('pod not deleted', { pod: podKey(pod), error: error.message });
+    });
+  }
+
+  #measureLater(): void {
+    this.#cancelMeasure = this.#node.clock.after(this.#node.policy.memoryPeriod, () => {
+      void this.#measure().finally(() => {
+        if (!this.#stopped) this.#measureLater();
+      });
+    });
+  }
+
+  async #measure(): Promise<void> {
+    const limits = [...this.#workers.values()].flatMap((worker) => worker.limits());
+    const used = await memoryOfGroups(new Set(limits.map(({ group }) => group)));
+    for (const { group, bytes, exceed } of limits) if ((used.get(group) ?? 0) > bytes) exceed();
+  }
+}
