@@ -140,7 +140,8 @@ function rules(limits: Limits): string {
   http-request set-log-level silent
   http-request set-var(txn.rate) fe_req_rate(models)
   http-request set-log-level info if { rand(65536),mul(txn.rate),div(65536) lt ${limits.samplesPerSecond} }
-  log-format "${samplePrefix} %[var(txn.slot)] %[var(txn.rate)] %ST %Ta %[srv_id]"
+  http-request set-var(txn.began) date(0,us)
+  log-format "${samplePrefix} %[var(txn.slot)] %[var(txn.rate)] %[date(0,us),sub(txn.began)] %[srv_id]"
 
   http-response set-var(txn.code) res.hdr(grpc-status) if grpc chosen !looped
   http-response track-sc0 var(txn.slot),mul(32),add(txn.code) table codes if { var(txn.code) -m int 1:31 }

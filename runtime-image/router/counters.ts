@@ -1,0 +1,164 @@
+/**
+ * PURE: HAProxy's counters, which belong to a process and to a slot, turned into counters of versions that never
+ * fall: not by a reload, a restart, or a slot that passes from one version to the next.
+ */
+import { backendName } from './config.ts';
+import type { Slot } from './state.ts';
+
+/** What HAProxy says of one slot, summed over its two backends. */
+export interface SlotReading {
+  /** Pods that may get requests now. */
+  readonly servers: number;
+  readonly inFlight: number;
+  readonly counts: Counts;
+}
+
+export interface Counts {
+  readonly requests: number;
+  readonly errors: number;
+  readonly fallbacks: number;
+  readonly retries: number;
+  /** By status class, from 1xx to 5xx. */
+  readonly classes: readonly number[];
+}
+
+const zero: Counts = { requests: 0, errors: 0, fallbacks: 0, retries: 0, classes: [0, 0, 0, 0, 0] };
+
+/** gRPC statuses that blame the server: UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS. */
+const serverFaults = new Set([2, 4, 8, 12, 13, 14, 15]);
+
+/** Rows of `show stat` answers, one after the other, as objects by column name. */
+export function parseStat(text: string): Record<string, string>[] {
+  let columns: string[] = [];
+  const rows: Record<string, string>[] = [];
+  for (const line of text.split('\n')) {
+    if (line.startsWith('# ')) columns = line.slice(2).split(',');
+    else if (line.includes(',')) {
+      const fields = line.split(',');
+      rows.push(Object.fromEntries(columns.map((column, index) => [column, fields[index] ?? ''])));
+    }
+  }
+  return rows;
+}
+
+/** Lines of `show table codes` as [slot, gRPC status, count]. */
+export function parseCodes(text: string): [number, number, number][] {
+  return [...text.matchAll(/key=(\d+) .*gpc0=(\d+)/g)].map(([, key, count]) => [
+    Math.floor(Number(key) / 32),
+    Number(key) % 32,
+    Number(count),
+  ]);
+}
+
+/** Readings per slot. What went through a backend's loop server was another version's work. */
+export function readSlots(
+  slots: Iterable<number>,
+  rows: readonly Record<string, string>[],
+  codes: readonly (readonly [number, number, number])[],
+): Map<number, SlotReading> {
+  const byBackend = Map.groupBy(rows, (row) => row['pxname']!);
+  const faults = new Map<number, number>();
+  for (const [slot, status, count] of codes)
+    if (serverFaults.has(status)) faults.set(slot, (faults.get(slot) ?? 0) + count);
+  const readings = new Map<number, SlotReading>();
+  for (const slot of slots) {
+    const parts = (['http', 'grpc'] as const).map((kind) => {
+      const all = byBackend.get(backendName(slot, kind)) ?? [];
+      const total = all.find((row) => row['svname'] === 'BACKEND') ?? {};
+      const loop = all.find((row) => row['svname'] === 'loop') ?? {};
+      const own = (column: string) => Math.max(0, number(total[column]) - number(loop[column]));
+      const classes = [1, 2, 3, 4, 5].map((digit) => own(`hrsp_${digit}xx`));
+      // A gRPC failure that HAProxy makes up has status 200, and is counted with the connections instead.
+      const made = kind === 'grpc' ? number(total['econ']) + number(total['eresp']) : 0;
+      return {
+        servers: all.filter(
+          (row) => row['svname'] !== 'loop' && row['type'] === '2' && row['status']?.startsWith('UP'),
+        ).length,
+        unchecked: all.filter((row) => row['svname'] !== 'loop' && row['status'] === 'no check').length,
+        inFlight: own('scur'),
+        requests: own('stot'),
+        fallbacks: number(loop['stot']),
+        retries: number(total['wretr']),
+        errors: classes[4]! + made,
+        classes,
+      };
+    });
+    const [http, grpc] = parts as [(typeof parts)[number], (typeof parts)[number]];
+    readings.set(slot, {
+      servers: Math.max(http.servers + http.unchecked, grpc.servers + grpc.unchecked),
+      inFlight: http.inFlight + grpc.inFlight,
+      counts: {
+        requests: http.requests + grpc.requests,
+        errors: http.errors + grpc.errors + (faults.get(slot) ?? 0),
+        fallbacks: http.fallbacks + grpc.fallbacks,
+        retries: http.retries + grpc.retries,
+        classes: http.classes.map((count, index) => count + grpc.classes[index]!),
+      },
+    });
+  }
+  return readings;
+}
+
+function number(text: string | undefined): number {
+  const value = Number(text ?? '0');
+  return Number.isFinite(value) ? value : 0;
+}
+
+export interface VersionCounters extends Counts {
+  readonly servers: number;
+  readonly inFlight: number;
+}
+
+/** Sums readings up, per `uid/version`. */
+export class Counters {
+  readonly #totals = new Map<string, Counts>();
+  readonly #gauges = new Map<string, { servers: number; inFlight: number }>();
+  #last = new Map<number, Counts>();
+  #process: number | undefined;
+
+  /** @param process id of the HAProxy that was read: a new one counts from zero */
+  take(process: number, slots: readonly Slot[], readings: ReadonlyMap<number, SlotReading>): void {
+    if (process !== this.#process) this.#last = new Map();
+    this.#process = process;
+    const present = new Set<string>();
+    for (const { slot, uid, version } of slots) {
+      const reading = readings.get(slot);
+      if (!reading) continue;
+      const key = `${uid}/${version}`;
+      present.add(key);
+      const grown = subtract(reading.counts, this.#last.get(slot) ?? zero);
+      this.#last.set(slot, reading.counts);
+      this.#totals.set(key, add(this.#totals.get(key) ?? zero, grown));
+      this.#gauges.set(key, { servers: reading.servers, inFlight: reading.inFlight });
+    }
+    for (const key of this.#totals.keys()) {
+      if (present.has(key)) continue;
+      this.#totals.delete(key);
+      this.#gauges.delete(key);
+    }
+  }
+
+  of(uid: string, version: string): VersionCounters {
+    const key = `${uid}/${version}`;
+    return { ...(this.#totals.get(key) ?? zero), ...(this.#gauges.get(key) ?? { servers: 0, inFlight: 0 }) };
+  }
+}
+
+function add(a: Counts, b: Counts): Counts {
+  return combine(a, b, (x, y) => x + y);
+}
+
+/** What was added since; a counter that fell started again. */
+function subtract(now: Counts, before: Counts): Counts {
+  return combine(now, before, (x, y) => (x >= y ? x - y : x));
+}
+
+function combine(a: Counts, b: Counts, how: (x: number, y: number) => number): Counts {
+  return {
+    requests: how(a.requests, b.requests),
+    errors: how(a.errors, b.errors),
+    fallbacks: how(a.fallbacks, b.fallbacks),
+    retries: how(a.retries, b.retries),
+    classes: a.classes.map((count, index) => how(count, b.classes[index]!)),
+  };
+}
