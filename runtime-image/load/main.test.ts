@@ -128,13 +128,15 @@ for (const protocol of ['url', 'grpc'] as const) {
       '4',
     ]);
     assert.equal(errors, 0);
+    assert.equal(summary.kind, 'summary');
+    assert.equal(summary['requests'], 40);
+    const versions = summary['versions'] as Record<string, { requests: number; errors: number }>;
     assert.deepEqual(
-      { kind: summary.kind, requests: summary['requests'], versions: summary['versions'] },
-      {
-        kind: 'summary',
-        requests: 40,
-        versions: { 1: { requests: 30, errors: 0 }, 2: { requests: 10, errors: 0 } },
-      },
+      Object.entries(versions).map(([name, { requests, errors }]) => [name, requests, errors]),
+      [
+        ['1', 30, 0],
+        ['2', 10, 0],
+      ],
     );
     const { p50, p99, max } = summary['latencyMs'] as Record<string, number>;
     assert.ok(p50! > 0 && p50! <= p99! && p99! <= max!);

@@ -22,13 +22,16 @@ export interface Latencies {
   readonly max: number;
 }
 
-export interface Counts {
+export interface Count {
   readonly requests: number;
   readonly errors: number;
-  /** Requests by the version that answered; `unknown` where no answer said so. */
-  readonly versions: Readonly<Record<string, { readonly requests: number; readonly errors: number }>>;
   /** Milliseconds; absent when nothing was answered. */
   readonly latencyMs?: Latencies;
+}
+
+export interface Counts extends Count {
+  /** By the version that answered; `unknown` where no answer said so. */
+  readonly versions: Readonly<Record<string, Count>>;
 }
 
 export interface Report extends Counts {
@@ -37,43 +40,51 @@ export interface Report extends Counts {
   readonly failures: readonly FailureNote[];
 }
 
-class Window {
-  requests = 0;
-  errors = 0;
-  readonly versions = new Map<string, { requests: number; errors: number }>();
-  readonly latencies = new Histogram();
+class Counter {
+  #requests = 0;
+  #errors = 0;
+  readonly #latencies = new Histogram();
 
-  add(version: string, ms: number, failed: boolean): void {
-    const counts = this.versions.get(version) ?? { requests: 0, errors: 0 };
-    this.versions.set(version, counts);
-    this.requests += 1;
-    counts.requests += 1;
-    if (failed) {
-      this.errors += 1;
-      counts.errors += 1;
-    }
+  add(ms: number, failed: boolean): void {
+    this.#requests += 1;
+    if (failed) this.#errors += 1;
     // A refused connection is quick and a timeout slow: neither says how fast answers are.
-    if (!failed) this.latencies.record(ms);
+    else this.#latencies.record(ms);
   }
 
-  counts(): Counts {
-    const { latencies } = this;
-    const quantile = (q: number) => round(latencies.quantile(q) ?? 0);
+  count(): Count {
+    const quantile = (q: number) => round(this.#latencies.quantile(q) ?? 0);
     return {
-      requests: this.requests,
-      errors: this.errors,
-      versions: Object.fromEntries([...this.versions].map(([version, counts]) => [version, { ...counts }])),
-      ...(latencies.count === 0
+      requests: this.#requests,
+      errors: this.#errors,
+      ...(this.#latencies.count === 0
         ? {}
         : {
             latencyMs: {
               p50: quantile(0.5),
               p90: quantile(0.9),
               p99: quantile(0.99),
-              max: round(latencies.max),
+              max: round(this.#latencies.max),
             },
           }),
     };
+  }
+}
+
+class Window {
+  readonly #all = new Counter();
+  readonly #versions = new Map<string, Counter>();
+
+  add(version: string, ms: number, failed: boolean): void {
+    const counter = this.#versions.get(version) ?? new Counter();
+    this.#versions.set(version, counter);
+    counter.add(ms, failed);
+    this.#all.add(ms, failed);
+  }
+
+  counts(): Counts {
+    const versions = [...this.#versions].map(([version, counter]) => [version, counter.count()]);
+    return { ...this.#all.count(), versions: Object.fromEntries(versions) };
   }
 }
 
