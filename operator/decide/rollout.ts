@@ -422,7 +422,7 @@ function sharesOf(draft: Draft): Share[] {
     (version) => version !== undefined,
   );
   if (planned.length === 0) {
-    const heir = heirs.find(canAnswer);
+    const heir = heirs.find((version) => canAnswer(version));
     return heir === undefined ? [] : [{ version: heir, weight: 100 }];
   }
   const named = new Set([stable, candidate?.version]);
@@ -444,16 +444,20 @@ function rolloutShares(draft: Draft, canAnswer: (version: string) => boolean): S
   ]);
 }
 
-/** A member gets its part when enough of its pods are ready; a former stable version serves until then. */
+/** A member gets its part when it can answer; a former stable version serves until one can. */
 function splitShares(
   draft: Draft,
   parts: readonly Share[],
   canAnswer: (version: string) => boolean,
 ): Share[] {
+  const { stable, latched } = draft.state;
   const able = parts.some((part) => part.weight > 0 && canAnswer(part.version));
-  const { stable } = draft.state;
   if (!able && stable !== undefined && canAnswer(stable)) return [{ version: stable, weight: 100 }];
-  return proportional(parts);
+  const eligible = parts.filter((part) => {
+    const known = draft.input.facts.get(part.version);
+    return known !== undefined && !isLatched(latched, known);
+  });
+  return proportional(eligible);
 }
 
 /** A copy without one optional field. */

@@ -43,7 +43,7 @@ export function routable(
 ): Share[] {
   const lost = shares.filter((share) => share.weight > 0 && !canAnswer(share.version));
   if (lost.length === 0) return [...shares];
-  const heir = heirs.find(canAnswer);
+  const heir = heirs.find((version) => canAnswer(version));
   if (heir === undefined) return [...shares];
   const freed = lost.reduce((total, share) => total + Math.round(share.weight * 100), 0);
   const kept = shares.map((share) => (lost.includes(share) ? { ...share, weight: 0 } : share));

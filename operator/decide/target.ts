@@ -13,7 +13,12 @@ export interface Choice extends VersionFacts {
 /** What the spec wants and, when it cannot be had, why; the message names the field. */
 export interface TargetDecision {
   readonly target: Target;
-  readonly problem?: { readonly reason: ModelFailureReason; readonly message: string };
+  readonly problem?: Problem;
+}
+
+interface Problem {
+  readonly reason: ModelFailureReason;
+  readonly message: string;
 }
 
 const unchanged = (reason: ModelFailureReason, message: string): TargetDecision => ({
@@ -38,7 +43,14 @@ export function targetOf(
         `spec.serve.split[${missing}].version: no ModelVersion of this model has version ${JSON.stringify(serve.split[missing]!.version)}; ${known(versions)}`,
       );
     }
-    return { target: { kind: 'split', parts: serve.split } };
+    const target: Target = { kind: 'split', parts: serve.split };
+    const failed = serve.split.findIndex((part) => isLatched(latched, versions.get(part.version)!));
+    return failed < 0
+      ? { target }
+      : {
+          target,
+          problem: latchProblem(`spec.serve.split[${failed}].version`, serve.split[failed]!.version, latched),
+        };
   }
   if (serve.version === undefined || serve.version === 'latest') {
     const newest = [...versions.values()]
@@ -57,14 +69,16 @@ export function targetOf(
     );
   }
   const target: Target = { kind: 'version', version: named.version };
-  const latch = latched.find((entry) => entry.version === named.version);
-  if (latch === undefined || !isLatched(latched, named)) return { target };
+  return isLatched(latched, named)
+    ? { target, problem: latchProblem('spec.serve.version', named.version, latched) }
+    : { target };
+}
+
+function latchProblem(field: string, version: string, latched: readonly Latch[]): Problem {
+  const latch = latched.find((entry) => entry.version === version)!;
   return {
-    target,
-    problem: {
-      reason: 'VersionLatched',
-      message: `spec.serve.version: ${named.version} failed at ${new Date(latch.at).toISOString()} (${latch.reason}: ${latch.message}) and is not tried again until its spec changes`,
-    },
+    reason: 'VersionLatched',
+    message: `${field}: ${version} failed at ${new Date(latch.at).toISOString()} (${latch.reason}: ${latch.message}) and is not tried again until its spec changes`,
   };
 }
 

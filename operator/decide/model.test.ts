@@ -1,0 +1,369 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { decideModel } from './model.ts';
+import { World } from './world.ts';
+
+const seconds = (count: number): number => count * 1_000;
+
+/** A world in which 5.0.0 is stable. */
+function serving(spec: ConstructorParameters<typeof World>[0] = {}): World {
+  const world = new World(spec);
+  world.add('5.0.0');
+  world.run(seconds(1));
+  assert.equal(world.model?.status?.stable, '5.0.0');
+  world.transcript.length = 0;
+  return world;
+}
+
+describe('a model without a Model', () => {
+  it('gets one with the defaults, and loses it with its last version', () => {
+    const world = new World();
+    world.add('5.0.0');
+    assert.equal(world.reconcile().implicit, 'create');
+    assert.equal(world.versions.get('5.0.0')!.replicas, 2, 'the Deployment does not wait for the Model');
+    world.run(seconds(1));
+    assert.equal(world.weight('5.0.0'), 100);
+    world.model = {
+      ...world.model!,
+      metadata: { ...world.model!.metadata, labels: { 'sluice.dev/implicit': 'true' } },
+    };
+    world.remove('5.0.0');
+    assert.equal(world.reconcile().implicit, 'delete');
+  });
+});
+
+describe('a rollout', () => {
+  it('steps to the end and can be read as a story', () => {
+    const world = serving();
+    world.add('6.0.0');
+    world.run(seconds(120));
+    assert.deepEqual(world.transcript, [
+      '    1.0 RolloutStarted   rolling out 6.0.0 from 5.0.0',
+      '    1.0 StepReached      step 1 of 3: 6.0.0 gets 5 % for 30 s',
+      '   31.0 StepReached      step 2 of 3: 6.0.0 gets 25 % for 30 s',
+      '   61.0 StepReached      step 3 of 3: 6.0.0 gets 50 % for 30 s',
+      '   91.0 VersionPromoted  6.0.0 is stable instead of 5.0.0 after 1 min 30 s',
+    ]);
+    assert.equal(world.weight('6.0.0'), 100);
+    assert.equal(world.condition('Ready', '6.0.0'), 'True Serving');
+    assert.equal(world.condition('Ready', '5.0.0'), 'True Warm');
+    assert.equal(world.condition('Ready'), 'True Serving');
+  });
+
+  it('gives nothing to a candidate before every pod is ready', () => {
+    const world = serving();
+    world.add('6.0.0');
+    world.settle();
+    world.pods('6.0.0', 'ready', 'starting');
+    world.settle();
+    assert.equal(world.weight('6.0.0'), 0);
+    assert.equal(world.condition('Ready', '6.0.0'), 'False RolloutInProgress');
+    assert.equal(world.condition('Reconciling', '6.0.0'), 'True RolloutInProgress');
+    assert.equal(world.condition('Servable'), 'True Serving');
+  });
+
+  it('does not go on before every router follows', () => {
+    const world = serving();
+    world.add('6.0.0');
+    world.settle();
+    world.pods('6.0.0', 'ready', 'ready');
+    world.settle();
+    world.now += seconds(300);
+    world.settle();
+    assert.equal(world.weight('6.0.0'), 5);
+    assert.equal(world.condition('RouteReady'), 'False RoutersPending');
+    world.ack();
+    world.settle();
+    assert.equal(world.weight('6.0.0'), 25);
+  });
+
+  it('takes traffic away at once when readiness is lost, and for good after unreadyFor', () => {
+    const world = serving();
+    world.add('6.0.0');
+    world.run(seconds(40));
+    assert.equal(world.weight('6.0.0'), 25);
+    world.pods('6.0.0', 'starting', 'starting');
+    assert.equal(world.settle().requeueAfterMs, seconds(5));
+    assert.equal(world.weight('6.0.0'), 0);
+    assert.equal(world.weight('5.0.0'), 100);
+    world.now += seconds(5);
+    world.settle();
+    assert.deepEqual(world.transcript.slice(-2), [
+      '   41.0 TrafficSuspended 0 of 2 pods of 6.0.0 are ready; it has no traffic until they are again',
+      '   46.0 RolledBack       6.0.0 failed (ReadinessLost: 0 of 2 pods were ready for 5 s); traffic is with 5.0.0',
+    ]);
+    assert.equal(world.condition('Ready', '6.0.0'), 'False ReadinessLost');
+    assert.equal(world.condition('Stalled', '6.0.0'), 'True ReadinessLost');
+    world.ack();
+    world.settle();
+    assert.equal(world.condition('Ready'), 'True Serving', 'latest is the newest that has not failed');
+    assert.equal(world.versions.get('6.0.0')!.object.status?.lastFailure?.reason, 'ReadinessLost');
+  });
+
+  it('resumes when pods come back in time', () => {
+    const world = serving();
+    world.add('6.0.0');
+    world.run(seconds(40));
+    world.pods('6.0.0', 'starting', 'starting');
+    world.settle();
+    world.now += seconds(2);
+    world.pods('6.0.0', 'ready', 'ready');
+    world.settle();
+    assert.equal(world.weight('6.0.0'), 25);
+    assert.match(world.transcript.at(-1)!, /TrafficResumed/);
+  });
+
+  it('rolls a crash loop back at once, and does not try the same content again', () => {
+    const world = serving();
+    world.add('6.0.0');
+    world.run(seconds(10));
+    world.pods('6.0.0', 'ready', 'crashing');
+    world.settle();
+    assert.equal(world.weight('6.0.0'), 0);
+    assert.equal(world.condition('Ready', '6.0.0'), 'False CrashLoop');
+    world.pods('6.0.0', 'ready', 'ready');
+    world.run(seconds(1_000));
+    assert.equal(world.weight('6.0.0'), 0);
+    assert.equal(world.versions.get('6.0.0')!.replicas, 0, 'parked in the end');
+    world.change('6.0.0', { replicas: 3, description: 'again?' });
+    world.run(seconds(10));
+    assert.equal(world.weight('6.0.0'), 0, 'neither replicas nor words are another content');
+    world.change('6.0.0', { placement: { gpus: 0, resources: { limits: { memory: '2Gi' } } } });
+    world.run(seconds(10));
+    assert.equal(world.weight('6.0.0'), 5, 'a changed spec is tried');
+    assert.deepEqual(world.model?.status?.latched, []);
+  });
+
+  it('fails what does not start in time, with the reason that the pods give', () => {
+    const world = serving();
+    world.add('6.0.0');
+    world.settle();
+    world.now += seconds(600);
+    world.settle();
+    assert.equal(world.condition('Ready', '6.0.0'), 'False StartupDeadlineExceeded');
+    assert.equal(world.model?.status?.candidate, undefined);
+  });
+
+  it('gives way to a newer version', () => {
+    const world = serving();
+    world.add('6.0.0');
+    world.run(seconds(10));
+    world.add('7.0.0');
+    world.run(seconds(1));
+    assert.equal(world.weight('6.0.0'), 0);
+    assert.equal(world.weight('7.0.0'), 5);
+    assert.ok(world.transcript.some((line) => line.includes('Superseded       6.0.0 gave way to 7.0.0')));
+  });
+
+  it('returns at once to a former version that is named', () => {
+    const world = serving();
+    world.add('6.0.0');
+    world.run(seconds(120));
+    world.configure({ serve: { version: '5.0.0' } });
+    world.run(seconds(1));
+    assert.equal(world.weight('5.0.0'), 100);
+    assert.equal(world.model?.status?.stable, '5.0.0');
+  });
+});
+
+describe('stable', () => {
+  it('that fails while it bakes hands back to its predecessor, for good', () => {
+    const world = serving();
+    world.add('6.0.0');
+    world.run(seconds(120));
+    world.pods('6.0.0', 'crashing', 'crashing');
+    world.settle();
+    assert.equal(world.model?.status?.stable, '5.0.0');
+    assert.equal(world.weight('5.0.0'), 100);
+    assert.equal(world.condition('Ready', '6.0.0'), 'False CrashLoop');
+    assert.equal(world.condition('Ready', '5.0.0'), 'False RoutersPending');
+    world.ack();
+    world.settle();
+    assert.equal(world.condition('Ready', '5.0.0'), 'True Serving');
+  });
+
+  it('that loses its pods later lends its traffic to a warm one and gets it back', () => {
+    const world = serving();
+    world.add('6.0.0');
+    world.run(seconds(2_000));
+    world.pods('6.0.0', 'starting', 'starting');
+    world.settle();
+    assert.equal(world.weight('5.0.0'), 100);
+    assert.equal(world.model?.status?.stable, '6.0.0');
+    world.pods('6.0.0', 'ready', 'starting');
+    world.settle();
+    assert.equal(world.weight('6.0.0'), 100);
+  });
+
+  it('that is bad does not block its own fix', () => {
+    const world = serving();
+    world.pods('5.0.0', 'crashing', 'crashing');
+    world.add('6.0.0');
+    world.run(seconds(1));
+    assert.equal(world.model?.status?.stable, '6.0.0');
+    assert.equal(world.weight('6.0.0'), 100);
+  });
+
+  it('that is deleted is succeeded by the version before it', () => {
+    const world = serving();
+    world.add('6.0.0');
+    world.run(seconds(120));
+    world.remove('6.0.0');
+    world.settle();
+    assert.equal(world.model?.status?.stable, '5.0.0');
+    assert.equal(world.weight('5.0.0'), 100);
+  });
+});
+
+describe('a fixed split', () => {
+  const split = [
+    { version: '5.0.0', weight: 2 },
+    { version: '6.0.0', weight: 1 },
+  ];
+
+  it('gives each its part, exact to 0.01 %', () => {
+    const world = serving();
+    world.add('6.0.0');
+    world.configure({ serve: { split } });
+    world.run(seconds(10));
+    assert.deepEqual(world.model?.status?.traffic, [
+      { version: '5.0.0', weight: 66.67 },
+      { version: '6.0.0', weight: 33.33 },
+    ]);
+    assert.equal(world.condition('Ready'), 'True Serving');
+    world.pods('6.0.0', 'crashing', 'crashing');
+    world.settle();
+    assert.equal(world.weight('5.0.0'), 100);
+    assert.equal(world.condition('Ready'), 'False PodsStarting');
+  });
+
+  it('with a version that does not exist changes nothing and names the field', () => {
+    const world = serving();
+    world.configure({ serve: { split: [...split, { version: '9', weight: 1 }] } });
+    world.settle();
+    assert.equal(world.weight('5.0.0'), 100);
+    assert.equal(world.condition('Stalled'), 'True VersionNotFound');
+    const stalled = world.model?.status?.conditions?.find((condition) => condition.type === 'Stalled');
+    assert.match(
+      stalled!.message,
+      /^spec\.serve\.split\[1\]\.version: no ModelVersion .* "6\.0\.0"; it has 5\.0\.0$/,
+    );
+  });
+});
+
+describe('two ModelVersions of one version', () => {
+  it('leave the older one alone', () => {
+    const world = serving();
+    const observed = world.observe();
+    const { metadata, ...rest } = world.versions.get('5.0.0')!.object;
+    const twin = { ...rest, metadata: { ...metadata, name: 'vad-twin', uid: 'uid-twin' } };
+    const versions = [{ object: twin, pods: [], foreign: [] }, ...observed.versions];
+    const { versionStatuses, workloads } = decideModel({ ...observed, versions }, world.now);
+    const stalled = versionStatuses.get(twin)?.conditions?.find((condition) => condition.type === 'Stalled');
+    assert.deepEqual([stalled?.status, stalled?.reason], ['True', 'VersionConflict']);
+    assert.match(
+      stalled!.message,
+      /^spec\.version: ModelVersion vad-5\.0\.0 is version 5\.0\.0 of vad already$/,
+    );
+    assert.deepEqual(
+      workloads.map((workload) => workload.version.metadata.name),
+      ['vad-5.0.0'],
+    );
+  });
+});
+
+describe('any sequence of events', () => {
+  const versions = ['5.0.0', '6.0.0', '7.0.0'];
+  const version = fc.constantFrom(...versions);
+  const podState = fc.constantFrom('starting' as const, 'ready' as const, 'crashing' as const);
+  const action = fc.oneof(
+    {
+      weight: 4,
+      arbitrary: fc.record({ do: fc.constant('pods' as const), version, a: podState, b: podState }),
+    },
+    {
+      weight: 3,
+      arbitrary: fc.record({
+        do: fc.constant('wait' as const),
+        ms: fc.constantFrom(1, 900, 5_000, 30_000, 700_000),
+      }),
+    },
+    { weight: 3, arbitrary: fc.record({ do: fc.constant('ack' as const), router: fc.nat(1) }) },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant('add' as const), version }) },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant('remove' as const), version }) },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant('change' as const), version, threads: fc.nat(3) }) },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        do: fc.constant('serve' as const),
+        serve: fc.oneof(
+          fc.constantFrom({ version: 'latest' }, { version: '5.0.0' }, { version: '6.0.0' }),
+          fc.constant({
+            split: [
+              { version: '5.0.0', weight: 1 },
+              { version: '6.0.0', weight: 3 },
+            ],
+          }),
+        ),
+      }),
+    },
+  );
+
+  it('keeps the invariants at every step, settles, and ends served when the faults stop', () => {
+    fc.assert(
+      fc.property(fc.array(action, { maxLength: 40 }), (actions) => {
+        const world = new World({});
+        world.add('5.0.0');
+        for (const act of actions) {
+          perform(world, act);
+          world.settle();
+        }
+        world.configure({ serve: { version: 'latest' } });
+        for (const [name, running] of world.versions)
+          if (running.replicas) world.pods(name, 'ready', 'ready');
+        world.run(seconds(3_000));
+        const { latched = [], traffic = [] } = world.model!.status!;
+        if (world.versions.size > latched.length) {
+          assert.equal(
+            traffic.reduce((sum, share) => sum + share.weight, 0),
+            100,
+          );
+          assert.equal(world.model!.status!.candidate, undefined);
+          assert.equal(world.condition('Ready'), 'True Serving');
+        }
+      }),
+      { numRuns: 3_000 },
+    );
+  });
+
+  type Action = typeof action extends fc.Arbitrary<infer A> ? A : never;
+
+  function perform(world: World, act: Action): void {
+    switch (act.do) {
+      case 'pods':
+        if (world.versions.get(act.version)?.replicas) world.pods(act.version, act.a, act.b);
+        return;
+      case 'wait':
+        world.now += act.ms;
+        return;
+      case 'ack':
+        world.routers[act.router] = world.model?.status?.routers?.generation ?? 0;
+        return;
+      case 'add':
+        if (!world.versions.has(act.version)) world.add(act.version);
+        return;
+      case 'remove':
+        world.remove(act.version);
+        return;
+      case 'change':
+        if (world.versions.has(act.version)) {
+          const { server } = world.versions.get(act.version)!.object.spec;
+          world.change(act.version, { server: { ...server, threads: act.threads + 1 } });
+        }
+        return;
+      case 'serve':
+        world.configure({ serve: act.serve });
+    }
+  }
+});

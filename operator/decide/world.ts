@@ -1,0 +1,211 @@
+/** A cluster in memory for tests of decisions: what is decided becomes true at once, pods do as they are told. */
+
+import assert from 'node:assert/strict';
+import type { Model, ModelSpec } from '../api/generated/model.ts';
+import type { ModelVersion, ModelVersionSpec } from '../api/generated/model-version.ts';
+import type { Pod } from '../api/kubernetes.ts';
+import type { DecidedEvent } from './events.ts';
+import { container, model, modelVersion, podOf, readyPod } from './fixtures.ts';
+import { decideModel, type ModelDecision } from './model.ts';
+import type { ModelObserved } from './observed.ts';
+import { optional } from './rollout-state.ts';
+import { weightOf } from './shares.ts';
+
+type PodState = 'starting' | 'ready' | 'crashing';
+
+interface Running {
+  object: ModelVersion;
+  /** Undefined while it has never had a Deployment. */
+  replicas: number | undefined;
+  pods: PodState[];
+}
+
+export class World {
+  /** Milliseconds since the epoch. */
+  now = Date.parse('2026-01-01T00:00:00Z');
+  model: Model | undefined;
+  readonly versions = new Map<string, Running>();
+  /** Generation that each ready router follows. */
+  routers: number[] = [0, 0];
+  readonly events: DecidedEvent[] = [];
+  /** What people would read: one line an event of the model, with seconds since the beginning. */
+  readonly transcript: string[] = [];
+  readonly #start = this.now;
+
+  constructor(spec?: Partial<ModelSpec>) {
+    if (spec !== undefined) this.model = model(spec);
+  }
+
+  add(version: string, spec: Partial<ModelVersionSpec> = {}): void {
+    const object = modelVersion(version, spec, new Date(this.now).toISOString());
+    this.versions.set(version, { object, replicas: undefined, pods: [] });
+  }
+
+  change(version: string, spec: Partial<ModelVersionSpec>): void {
+    const running = this.versions.get(version)!;
+    running.object = { ...running.object, spec: { ...running.object.spec, ...spec } };
+    running.pods = running.pods.map(() => 'starting');
+  }
+
+  remove(version: string): void {
+    this.versions.delete(version);
+  }
+
+  configure(spec: Partial<ModelSpec>): void {
+    assert.ok(this.model);
+    this.model = { ...this.model, spec: { ...this.model.spec, ...spec } };
+  }
+
+  pods(version: string, ...states: PodState[]): void {
+    this.versions.get(version)!.pods = states;
+  }
+
+  /** All routers follow what was published last. */
+  ack(): void {
+    const generation = this.model?.status?.routers?.generation ?? 0;
+    this.routers = this.routers.map(() => generation);
+  }
+
+  observe(): ModelObserved {
+    return {
+      namespace: 'speech',
+      name: 'vad',
+      ...optional('model', this.model),
+      versions: [...this.versions.values()].map(({ object, replicas, pods }) => ({
+        object,
+        ...optional(
+          'deployment',
+          replicas === undefined
+            ? undefined
+            : { apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'd' }, spec: { replicas } },
+        ),
+        pods: pods.map((state, index) => this.#pod(object, state, index)),
+        foreign: [],
+      })),
+      pools: new Map(),
+      namespaceLabels: {},
+      routers: this.routers.map((generation, index) => ({ name: `router-${index}`, generation })),
+      port: 10_000,
+      foreign: [],
+    };
+  }
+
+  #pod(object: ModelVersion, state: PodState, index: number): Pod {
+    const name = `${object.metadata.name}-${index}`;
+    if (state === 'ready') return readyPod(object, name);
+    if (state === 'starting') return podOf(object, name, { phase: 'Pending' });
+    return podOf(object, name, {
+      containerStatuses: [container({ restartCount: 4, lastState: { terminated: { exitCode: 3 } } })],
+    });
+  }
+
+  /** One reconcile: decides, checks the invariants, makes it true. */
+  reconcile(): ModelDecision {
+    const observed = this.observe();
+    const decision = decideModel(observed, this.now);
+    this.#assertSafe(decision);
+    this.#apply(decision);
+    return decision;
+  }
+
+  /** Reconciles until a visit changes nothing; pods and routers stay as they are. */
+  settle(): ModelDecision {
+    for (let visit = 0; visit < 50; visit += 1) {
+      const before = JSON.stringify([this.model, [...this.versions.values()]]);
+      const decision = this.reconcile();
+      if (JSON.stringify([this.model, [...this.versions.values()]]) === before) return decision;
+    }
+    throw new Error('decisions do not settle');
+  }
+
+  /** Lets time pass, visiting whenever something is due, with routers that follow and pods that become ready. */
+  run(ms: number): void {
+    const end = this.now + ms;
+    for (;;) {
+      const { requeueAfterMs = Number.POSITIVE_INFINITY } = this.#calm();
+      if (this.now + requeueAfterMs > end) break;
+      this.now += requeueAfterMs;
+    }
+    this.now = end;
+    this.#calm();
+  }
+
+  /** Visits until nothing starts any more and every router follows. */
+  #calm(): ModelDecision {
+    for (;;) {
+      const before = JSON.stringify(this.model);
+      this.ack();
+      for (const running of this.versions.values()) {
+        running.pods = running.pods.map((state) => (state === 'starting' ? 'ready' : state));
+      }
+      const decision = this.settle();
+      const starting = [...this.versions.values()].some(({ pods }) => pods.includes('starting'));
+      if (!starting && JSON.stringify(this.model) === before) return decision;
+    }
+  }
+
+  weight(version: string): number {
+    return weightOf(this.model?.status?.traffic ?? [], version);
+  }
+
+  condition(type: string, version?: string): string {
+    const status = version === undefined ? this.model?.status : this.versions.get(version)?.object.status;
+    const found = status?.conditions?.find((condition) => condition.type === type);
+    return `${found?.status} ${found?.reason}`;
+  }
+
+  #apply(decision: ModelDecision): void {
+    if (decision.implicit === 'create') this.model ??= model();
+    if (decision.implicit === 'delete') this.model = undefined;
+    if (decision.modelStatus !== undefined && this.model !== undefined) {
+      this.model = { ...this.model, status: decision.modelStatus };
+    }
+    for (const { version, replicas } of decision.workloads) {
+      const running = this.versions.get(version.spec.version)!;
+      running.replicas = replicas;
+      const kept = running.pods.slice(0, replicas);
+      running.pods = [...kept, ...Array<PodState>(replicas - kept.length).fill('starting')];
+    }
+    for (const [object, status] of decision.versionStatuses) {
+      const running = this.versions.get(object.spec.version)!;
+      running.object = { ...running.object, status };
+    }
+    for (const event of decision.events) {
+      this.events.push(event);
+      if (event.about.kind !== 'Model') continue;
+      const seconds = ((this.now - this.#start) / 1_000).toFixed(1).padStart(7);
+      this.transcript.push(`${seconds} ${event.reason.padEnd(16)} ${event.message}`);
+    }
+  }
+
+  #assertSafe(decision: ModelDecision): void {
+    const shares = decision.modelStatus?.traffic;
+    if (shares === undefined) return;
+    const { latched = [] } = decision.modelStatus!;
+    const isLatched = (version: string) =>
+      latched.some(
+        (entry) =>
+          entry.version === version &&
+          [...decision.versionStatuses].some(
+            ([object, status]) => object.spec.version === version && status.contentHash === entry.contentHash,
+          ),
+      );
+    const ready = [...this.versions]
+      .filter(([, { pods }]) => pods.includes('ready'))
+      .map(([version]) => version);
+    const able = ready.filter((version) => !isLatched(version));
+    const total = shares.reduce((sum, share) => sum + Math.round(share.weight * 100), 0);
+    if (able.length > 0) assert.equal(total, 10_000, 'weights sum to 100 while a version can answer');
+    for (const { version, weight } of shares) {
+      if (weight === 0) continue;
+      if (able.length > 0) assert.ok(ready.includes(version), `${version} has traffic and no ready pod`);
+      assert.ok(!isLatched(version) || able.length === 0, `${version} is latched and has traffic`);
+    }
+    const published = this.model?.status?.traffic ?? [];
+    for (const { version, replicas } of decision.workloads) {
+      if (replicas > 0) continue;
+      const name = version.spec.version;
+      assert.equal(weightOf(shares, name) + weightOf(published, name), 0, `${name} is parked with traffic`);
+    }
+  }
+}
