@@ -34,6 +34,7 @@ export async function main(): Promise<void> {
 
   // Listening before loading: a probe sees a live server that is not ready, rather than nobody.
   const endpoints = await Endpoints.open(config, model, metrics, logger);
+  logger.info('listening', endpoints.addresses);
   const engine = await Promise.race([start(config, model, metrics, logger), stopped.then(() => undefined)]);
   if (engine !== undefined) {
     model.attach(engine);
