@@ -1,0 +1,209 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { files, renderConfig, serverPath } from './config.ts';
+import { diff, type Step } from './diff.ts';
+import { type MapFile, renderMaps } from './maps.ts';
+import { plan } from './plan.ts';
+import { span } from './split.ts';
+import { emptyState, type State } from './state.ts';
+import { arbitraryInputs } from './testing/arbitrary.ts';
+
+const limits = { bind: '127.0.0.1', threads: 1, connections: 100, hardStopAfter: 5, samplesPerSecond: 100 };
+
+/** What HAProxy would hold: maps, and servers that get requests. */
+interface World {
+  readonly maps: Record<MapFile, Map<string, string>>;
+  readonly servers: Set<string>;
+}
+
+function worldOf(state: State): World {
+  const maps = Object.fromEntries(
+    Object.entries(renderMaps(state)).map(([file, text]) => [
+      file,
+      new Map(
+        text
+          .split('\n')
+          .filter((line) => line !== '')
+          .map((line) => line.split(' ') as [string, string]),
+      ),
+    ]),
+  ) as World['maps'];
+  return { maps, servers: new Set(state.servers.map(serverPath)) };
+}
+
+function take(world: World, step: Step): void {
+  switch (step.do) {
+    case 'add-server':
+      assert.ok(!world.servers.has(step.path), `${step.path} is there already`);
+      world.servers.add(step.path);
+      break;
+    case 'retire-server':
+      assert.ok(world.servers.delete(step.path), `${step.path} is not there`);
+      break;
+    case 'add-entries':
+      for (const [key, value] of step.entries) {
+        assert.ok(!world.maps[step.map].has(key), `${step.map} has ${key} already`);
+        world.maps[step.map].set(key, value);
+      }
+      break;
+    case 'set-entry':
+      assert.ok(world.maps[step.map].has(step.key), `${step.map} lacks ${step.key}`);
+      world.maps[step.map].set(step.key, step.value);
+      break;
+    case 'delete-entries':
+      for (const key of step.keys) assert.ok(world.maps[step.map].delete(key), `${step.map} lacks ${key}`);
+      break;
+    default:
+      step satisfies never;
+  }
+}
+
+/** Version that a bucket of a port leads to, as HAProxy looks it up; undefined: nowhere. */
+function lookUp(world: World, port: number, bucket: number): string | undefined {
+  const base = world.maps[files.ports].get(String(port))?.split('/')[0];
+  if (base === undefined) return undefined;
+  const key = Number(base) + bucket;
+  let best: { bits: number; slot: string } | undefined;
+  for (const [prefix, slot] of world.maps[files.split]) {
+    const [address, bits] = prefix.split('/') as [string, string];
+    const first = address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
+    const inside = key >= first && key < first + 2 ** (32 - Number(bits));
+    if (inside && (best === undefined || Number(bits) > best.bits)) best = { bits: Number(bits), slot };
+  }
+  return best && world.maps[files.versions].get(best.slot);
+}
+
+function planned(...sequence: Parameters<typeof plan>[0][]): State {
+  return sequence.reduce((state, inputs) => plan(inputs, state, new Set()).state, emptyState);
+}
+
+describe('diff', () => {
+  it('has no steps between equal states', () => {
+    fc.assert(
+      fc.property(arbitraryInputs, (inputs) => {
+        const state = planned(inputs);
+        assert.deepEqual(diff(state, plan(inputs, state, new Set()).state), []);
+      }),
+    );
+  });
+
+  it('asks for a reload only when the pool grows or a server changes under its name', () => {
+    assert.equal(diff(emptyState, { ...emptyState, pool: 128 }), undefined);
+    const server = { slot: 1, kind: 'http', address: '10.0.0.1', port: 8080, checkPort: 8080 } as const;
+    const changed = { ...server, checkPort: 9090 };
+    assert.equal(
+      diff({ ...emptyState, servers: [server] }, { ...emptyState, servers: [changed] }),
+      undefined,
+    );
+  });
+
+  it('turns what HAProxy has into exactly what a restart would load, and no bucket is ever without a version', () => {
+    const probes = [0, 1, 2500, 4999, 5000, 7531, 9998, 9999];
+    fc.assert(
+      fc.property(fc.array(arbitraryInputs, { minLength: 1, maxLength: 5 }), (sequence) => {
+        let state = emptyState;
+        const world = worldOf(state);
+        for (const inputs of sequence) {
+          const next = plan(inputs, state, new Set()).state;
+          const steps = diff(state, next);
+          assert.ok(steps, 'the pool is large enough here');
+          const ports = state.routes
+            .map((route) => route.port)
+            .filter((port) => next.routes.some((r) => r.port === port));
+          const before = worldOf(state);
+          const after = worldOf(next);
+          for (const one of steps) {
+            take(world, one);
+            for (const port of ports)
+              for (const bucket of probes)
+                assert.ok(
+                  [lookUp(before, port, bucket), lookUp(after, port, bucket)].includes(
+                    lookUp(world, port, bucket),
+                  ),
+                  `bucket ${bucket} of ${port} after ${JSON.stringify(one)}`,
+                );
+          }
+          assert.deepEqual(sorted(world), sorted(after));
+          state = next;
+        }
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  it('adds pods before traffic reaches them, and retires pods after it left them', () => {
+    const models = (version: string) => [
+      {
+        name: 'm',
+        uid: 'u',
+        port: 10_000,
+        generation: 1,
+        stable: version,
+        traffic: [{ version, weight: 100 }],
+      },
+    ];
+    const pod = (version: string, address: string) =>
+      ({ model: 'm', version, address, ports: { http: 1 }, state: 'ready' }) as const;
+    const from = planned({ models: models('a'), endpoints: [pod('a', '10.0.0.1')] });
+    const to = plan({ models: models('b'), endpoints: [pod('b', '10.0.0.2')] }, from, new Set()).state;
+    assert.deepEqual(
+      diff(from, to)?.map((one) => one.do + ('map' in one ? ` ${one.map}` : '')),
+      [
+        'add-server',
+        'add-entries versions.map',
+        'add-entries split.map',
+        'set-entry ports.map',
+        'add-entries pins.map',
+        'delete-entries pins.map',
+        'delete-entries split.map',
+        'retire-server',
+        'delete-entries versions.map',
+      ],
+    );
+  });
+});
+
+describe('what is written', () => {
+  it('holds nothing of a hostile name, whatever the inputs', () => {
+    const mapLine =
+      /^(\d+ \d+(\/\d+){0,3}|\d+\.\d+\.\d+\.\d+\/\d+ \d+|\d+\/[\w.-]{1,63} \d+|\d+ [\w.-]{1,63})$/;
+    const server = /^ {2}server [0-9a-f.:]+_\d+ (\d+\.\d+\.\d+\.\d+|\[[0-9a-f:]+\]):\d+ [ \w-]+$/;
+    const plain = new Set(renderConfig(emptyState, limits).split('\n'));
+    fc.assert(
+      fc.property(arbitraryInputs, (inputs) => {
+        const state = planned(inputs);
+        for (const text of Object.values(renderMaps(state)))
+          for (const line of text.split('\n')) assert.match(line, line === '' ? /^$/ : mapLine);
+        for (const line of renderConfig(state, limits).split('\n'))
+          if (!plain.has(line)) assert.match(line, server);
+        for (const one of diff(emptyState, state) ?? []) {
+          const words = JSON.stringify(one);
+          assert.doesNotMatch(words, /\\n|\\r|;|<|"quoted|%|\$|\.\./);
+        }
+      }),
+    );
+  });
+
+  it('gives a model keys that no other model has', () => {
+    const inputs = [10_000, 10_001, 10_499].map((port) => ({
+      name: `m${port}`,
+      uid: `u${port}`,
+      port,
+      generation: 1,
+      traffic: [{ version: 'a', weight: 100 }],
+    }));
+    const keys = [...worldOf(planned({ models: inputs, endpoints: [] })).maps[files.split].keys()];
+    assert.deepEqual(keys, ['0.0.0.0/18', '0.0.128.0/18', '0.249.128.0/18']);
+    assert.equal(0x00f98000, 499 * 2 * span);
+  });
+});
+
+function sorted(world: World): unknown {
+  return {
+    servers: [...world.servers].sort(),
+    maps: Object.fromEntries(
+      Object.entries(world.maps).map(([file, entries]) => [file, [...entries].sort()]),
+    ),
+  };
+}

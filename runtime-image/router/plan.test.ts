@@ -1,0 +1,213 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { plan } from './plan.ts';
+import { type EndpointInput, emptyState, type Inputs, type ModelInput, type State } from './state.ts';
+import { arbitraryInputs } from './testing/arbitrary.ts';
+
+const free: ReadonlySet<number> = new Set();
+
+function model(changes: Partial<ModelInput> = {}): ModelInput {
+  return {
+    name: 'vad',
+    uid: 'uid-1',
+    port: 10_000,
+    generation: 1,
+    stable: '5.0.0',
+    traffic: [
+      { version: '5.0.0', weight: 90 },
+      { version: '6.0.0', weight: 10 },
+    ],
+    ...changes,
+  };
+}
+
+function pod(version: string, address: string, changes: Partial<EndpointInput> = {}): EndpointInput {
+  return { model: 'vad', version, address, ports: { http: 8080, grpc: 8081 }, state: 'ready', ...changes };
+}
+
+const inputs: Inputs = {
+  models: [model()],
+  endpoints: [pod('5.0.0', '10.0.0.1'), pod('5.0.0', '10.0.0.2'), pod('6.0.0', '10.0.0.3')],
+};
+
+function step(next: Inputs, previous: State = emptyState, busy = free) {
+  return plan(next, previous, busy).state;
+}
+
+describe('plan', () => {
+  it('gives each version a slot, its pods and its share', () => {
+    const state = step(inputs);
+    assert.deepEqual(state.slots, [
+      { slot: 1, model: 'vad', uid: 'uid-1', version: '5.0.0' },
+      { slot: 2, model: 'vad', uid: 'uid-1', version: '6.0.0' },
+    ]);
+    assert.deepEqual(state.routes, [
+      {
+        name: 'vad',
+        uid: 'uid-1',
+        port: 10_000,
+        generation: 1,
+        half: 0,
+        shares: [
+          { of: 1, from: 0, to: 9000 },
+          { of: 2, from: 9000, to: 10_000 },
+        ],
+        fallbacks: [1, 2],
+      },
+    ]);
+    assert.equal(state.servers.length, 6);
+    assert.deepEqual(state.servers[0], {
+      slot: 1,
+      kind: 'http',
+      address: '10.0.0.1',
+      port: 8080,
+      checkPort: 8080,
+    });
+    assert.deepEqual(state.servers[1], {
+      slot: 1,
+      kind: 'grpc',
+      address: '10.0.0.1',
+      port: 8081,
+      checkPort: 8080,
+    });
+  });
+
+  it('is the same again for the same inputs', () => {
+    const state = step(inputs);
+    assert.deepEqual(step(inputs, state), state);
+  });
+
+  it('lays changed shares out in the other half, and keeps slots', () => {
+    const before = step(inputs);
+    const after = step(
+      {
+        ...inputs,
+        models: [
+          model({
+            generation: 2,
+            traffic: [
+              { version: '5.0.0', weight: 50 },
+              { version: '6.0.0', weight: 50 },
+            ],
+          }),
+        ],
+      },
+      before,
+    );
+    assert.equal(after.routes[0]?.half, 1);
+    assert.deepEqual(after.slots, before.slots);
+  });
+
+  it('puts stable first whatever the order of the status', () => {
+    const turned = step({ ...inputs, models: [model({ traffic: [...model().traffic].reverse() })] });
+    assert.deepEqual(turned.routes[0]?.shares, step(inputs).routes[0]?.shares);
+  });
+
+  it('names as fallbacks only versions that the status lists and that have pods, stable first', () => {
+    const state = step({
+      models: [model({ traffic: [{ version: '6.0.0', weight: 100 }] })],
+      endpoints: [pod('6.0.0', '10.0.0.3'), pod('7.0.0', '10.0.0.4'), pod('5.0.0', '10.0.0.5')],
+    });
+    const slot = (version: string) => state.slots.find((one) => one.version === version)?.slot;
+    assert.deepEqual(state.routes[0]?.fallbacks, [slot('5.0.0'), slot('6.0.0')]);
+  });
+
+  it('keeps a version without traffic reachable for those that pin it', () => {
+    const state = step({ models: [model()], endpoints: [pod('7.0.0', '10.0.0.9')] });
+    assert.ok(state.slots.some((slot) => slot.version === '7.0.0'));
+    assert.ok(state.servers.some((server) => server.address === '10.0.0.9'));
+  });
+
+  it('uses terminating pods only when the model has no ready one', () => {
+    const last = pod('5.0.0', '10.0.0.1', { state: 'terminating' });
+    const alone = step({ models: [model()], endpoints: [last] });
+    assert.equal(alone.servers.length, 2);
+    const withReady = step({ models: [model()], endpoints: [last, pod('6.0.0', '10.0.0.3')] });
+    assert.deepEqual(
+      withReady.servers.map((server) => server.address),
+      ['10.0.0.3', '10.0.0.3'],
+    );
+  });
+
+  it('gives a re-created model slots of its own', () => {
+    const before = step(inputs);
+    const after = step({ ...inputs, models: [model({ uid: 'uid-2' })] }, before);
+    assert.deepEqual(
+      after.slots.map((slot) => slot.slot),
+      [3, 4],
+    );
+  });
+
+  it('does not give away a slot that is freed now or still busy', () => {
+    const before = step(inputs);
+    const busy = new Set([3]);
+    const after = step(
+      { models: [model({ uid: 'uid-2', stable: 'a', traffic: [] })], endpoints: [] },
+      before,
+      busy,
+    );
+    assert.deepEqual(
+      after.slots.map((slot) => slot.slot),
+      [4],
+    );
+  });
+
+  it('grows the pool when it is short', () => {
+    const versions = Array.from({ length: 70 }, (_, index) => ({ version: `v${index}`, weight: 1 }));
+    const state = step({ models: [model({ traffic: versions })], endpoints: [] });
+    assert.equal(state.pool, 128);
+    assert.equal(new Set(state.slots.map((slot) => slot.slot)).size, 71);
+  });
+
+  it('leaves a port to the model that has it', () => {
+    const before = step({ models: [model({ uid: 'zzz' })], endpoints: [] });
+    const { state, problems } = plan(
+      { models: [model({ name: 'thief', uid: 'aaa' }), model({ uid: 'zzz' })], endpoints: [] },
+      before,
+      free,
+    );
+    assert.deepEqual(
+      state.routes.map((route) => route.uid),
+      ['zzz'],
+    );
+    assert.deepEqual(problems, ['model "thief" has the port of "vad"']);
+  });
+
+  for (const port of [0, 80, 9999, 10_500, 70_000, 10_000.5, Number.NaN]) {
+    it(`refuses port ${port}`, () => {
+      const { state, problems } = plan({ models: [model({ port })], endpoints: [] }, emptyState, free);
+      assert.equal(state.routes.length, 0);
+      assert.match(problems[0] ?? '', /outside of 10000\.\.10499/);
+    });
+  }
+
+  it('keeps its invariants over any sequence of inputs', () => {
+    fc.assert(
+      fc.property(fc.array(arbitraryInputs, { minLength: 1, maxLength: 6 }), (sequence) => {
+        let state = emptyState;
+        for (const next of sequence) {
+          const previous = state;
+          state = plan(next, previous, free).state;
+          const numbers = state.slots.map((slot) => slot.slot);
+          assert.equal(new Set(numbers).size, numbers.length, 'a slot has one version');
+          assert.ok(numbers.every((slot) => slot >= 1 && slot <= state.pool));
+          const ports = state.routes.map((route) => route.port);
+          assert.equal(new Set(ports).size, ports.length, 'a port has one model');
+          for (const server of state.servers) assert.ok(numbers.includes(server.slot));
+          for (const route of state.routes) {
+            const covered = route.shares.reduce((sum, share) => sum + share.to - share.from, 0);
+            assert.ok(covered === 10_000 || covered === 0);
+            for (const slot of [...route.fallbacks, ...route.shares.map((share) => share.of)])
+              assert.equal(state.slots.find((one) => one.slot === slot)?.uid, route.uid);
+          }
+          for (const slot of state.slots) {
+            const before = previous.slots.find((one) => one.slot === slot.slot);
+            if (before) assert.deepEqual(before, slot, 'no slot changes hands within one change');
+          }
+        }
+      }),
+      { numRuns: 200 },
+    );
+  });
+});
