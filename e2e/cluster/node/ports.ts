@@ -55,7 +55,7 @@ export interface Api extends Pick<KubeClient, 'get' | 'create' | 'patch' | 'repl
 export function apiOf(client: KubeClient, logger: Logger): Api {
   return {
     get: (resource, namespace, name) => client.get(resource, namespace, name),
-    create: (resource, namespace, object) => client.create(resource, namespace, object),
+    create: (resource, namespace, object, options) => client.create(resource, namespace, object, options),
     patch: (resource, namespace, name, body, options) =>
       client.patch(resource, namespace, name, body, options),
     replace: (resource, namespace, name, object, options) =>
