@@ -3,12 +3,13 @@ import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { parse } from 'yaml';
+import { defaultModelSpec } from '../api/defaults.ts';
 import { milliseconds, readable } from '../api/duration.ts';
+import { modelVersion, pool } from '../api/fixtures.ts';
 import type { Node, Pod } from '../api/kubernetes.ts';
 import { contentHash } from './content-hash.ts';
-import { modelVersion, pool } from './fixtures.ts';
 import { placementProblem } from './placement.ts';
-import { defaultModelSpec, policyOf } from './policy.ts';
+import { policyOf } from './policy.ts';
 import { decidePool } from './pool.ts';
 import { compareVersions } from './version-order.ts';
 

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { modelVersion } from '../api/fixtures.ts';
 import type { Pod } from '../api/kubernetes.ts';
 import { parseTermination, podFailure, workloadFailure } from './failure.ts';
-import { container, modelVersion, podOf } from './fixtures.ts';
+import { container, podOf } from './fixtures.ts';
 
 const version = modelVersion('6.0.0');
 const said = (reason: string) => JSON.stringify({ ok: false, reason, message: 'because' });

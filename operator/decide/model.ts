@@ -1,5 +1,6 @@
 /** The decision about one model and all its versions: one readonly value in, everything that should be true out. */
 
+import { defaultModelSpec } from '../api/defaults.ts';
 import type { GPUPool } from '../api/generated/gpu-pool.ts';
 import type { Model, ModelStatus } from '../api/generated/model.ts';
 import type { ModelVersion, ModelVersionStatus } from '../api/generated/model-version.ts';
@@ -8,7 +9,7 @@ import { implicitLabel } from '../api/labels.ts';
 import { changeEvents, type DecidedEvent, rolloutEvents } from './events.ts';
 import { modelStatus, problemOf } from './model-status.ts';
 import type { ModelObserved } from './observed.ts';
-import { defaultModelSpec, policyOf } from './policy.ts';
+import { policyOf } from './policy.ts';
 import { type Part, partOf, roleOf } from './roles.ts';
 import { advance, type RolloutOutput, type Target } from './rollout.ts';
 import { optional, stateFrom } from './rollout-state.ts';

@@ -1,11 +1,12 @@
 /** A cluster in memory for tests of decisions: what is decided becomes true at once, pods do as they are told. */
 
 import assert from 'node:assert/strict';
+import { model, modelVersion } from '../api/fixtures.ts';
 import type { Model, ModelSpec } from '../api/generated/model.ts';
 import type { ModelVersion, ModelVersionSpec } from '../api/generated/model-version.ts';
 import type { Pod } from '../api/kubernetes.ts';
 import type { DecidedEvent } from './events.ts';
-import { container, model, modelVersion, podOf, readyPod } from './fixtures.ts';
+import { container, podOf, readyPod } from './fixtures.ts';
 import { decideModel, type ModelDecision } from './model.ts';
 import type { ModelObserved } from './observed.ts';
 import { optional } from './rollout-state.ts';

@@ -1,0 +1,229 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { model, modelVersion, pool } from '../api/fixtures.ts';
+import { versionChildName } from './names.ts';
+import { routerObjects } from './router.ts';
+import { modelService, versionService } from './services.ts';
+import { type VersionConfig, versionDeployment } from './version-deployment.ts';
+
+const runtime = {
+  image: 'registry.example/sluice/runtime:1',
+  pullPolicy: 'IfNotPresent',
+  pullSecrets: ['registry'],
+  logLevel: 'info',
+} as const;
+const config: VersionConfig = {
+  runtime,
+  artifacts: { schemes: ['file'], privateHosts: ['store.internal:9000'] },
+  defaultResources: { requests: { cpu: '250m', memory: '256Mi' }, limits: { memory: '1Gi' } },
+};
+
+/** The parts of a Deployment that the tests look at. */
+interface Built {
+  readonly spec: {
+    readonly replicas: number;
+    readonly selector: { readonly matchLabels: Record<string, string> };
+    readonly template: {
+      readonly metadata: { readonly labels: Record<string, string> };
+      readonly spec: PodSpec;
+    };
+  };
+}
+interface PodSpec extends Record<string, unknown> {
+  readonly initContainers?: readonly Container[];
+  readonly containers: readonly Container[];
+}
+interface Container extends Record<string, unknown> {
+  readonly name: string;
+  readonly env: readonly { readonly name: string; readonly value?: string }[];
+}
+
+const build = (version = modelVersion('6.0.0'), gpuPool?: ReturnType<typeof pool>, replicas = 2): Built =>
+  versionDeployment(
+    { version, contentHash: 'abc', replicas, ...(gpuPool === undefined ? {} : { pool: gpuPool }) },
+    config,
+  ) as unknown as Built;
+
+const envValue = ({ env }: Container, name: string): string | undefined =>
+  env.find((variable) => variable.name === name)?.value;
+
+/** What Pod Security `restricted` of Kubernetes asks of a pod. */
+function assertRestricted(pod: PodSpec): void {
+  const allowedVolumes = [
+    'configMap',
+    'csi',
+    'downwardAPI',
+    'emptyDir',
+    'ephemeral',
+    'persistentVolumeClaim',
+    'projected',
+    'secret',
+  ];
+  for (const field of ['hostNetwork', 'hostPID', 'hostIPC']) assert.equal(pod[field], undefined);
+  for (const volume of pod['volumes'] as Record<string, unknown>[]) {
+    const { name: _name, ...sources } = volume;
+    for (const source of Object.keys(sources)) assert.ok(allowedVolumes.includes(source), source);
+  }
+  const security = pod['securityContext'] as Record<string, unknown>;
+  assert.equal(security['runAsNonRoot'], true);
+  assert.notEqual(security['runAsUser'], 0);
+  assert.deepEqual(security['seccompProfile'], { type: 'RuntimeDefault' });
+  for (const container of [...(pod.initContainers ?? []), ...pod.containers]) {
+    const own = container['securityContext'] as Record<string, unknown>;
+    assert.equal(own['allowPrivilegeEscalation'], false);
+    assert.deepEqual(own['capabilities'], { drop: ['ALL'] });
+    assert.notEqual(own['privileged'], true);
+  }
+}
+
+describe('names of children', () => {
+  it('fit a Service and tell everything apart that differs', () => {
+    assert.match(versionChildName('vad-6.0.0'), /^vad-6-0-0-[0-9a-f]{8}$/);
+    assert.notEqual(versionChildName('vad-6.0.0'), versionChildName('vad-6-0-0'));
+    const name = fc.stringMatching(/^[a-z0-9]([-a-z0-9.]{0,198}[a-z0-9])?$/);
+    fc.assert(
+      fc.property(name, (given) => {
+        assert.match(versionChildName(given), /^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/);
+      }),
+    );
+  });
+});
+
+describe('the Deployment of a version', () => {
+  it('is restricted, and so is the router', () => {
+    assertRestricted(build().spec.template.spec);
+    assertRestricted(build(modelVersion('6.0.0', { server: foreign() })).spec.template.spec);
+    const objects = routerObjects('speech', [model()], {
+      runtime,
+      replicas: 2,
+      resources: {},
+      graceSeconds: 60,
+    });
+    const router = objects.find((object) => object.kind === 'Deployment') as unknown as Built;
+    assertRestricted(router.spec.template.spec);
+  });
+
+  it('selects its own pods, and keeps the selector when the content changes', () => {
+    const { spec } = build();
+    for (const [key, value] of Object.entries(spec.selector.matchLabels)) {
+      assert.equal(spec.template.metadata.labels[key], value);
+    }
+    assert.deepEqual(spec.selector.matchLabels, { 'sluice.dev/model': 'vad', 'sluice.dev/version': '6.0.0' });
+  });
+
+  it('fetches with the policy of the operator and the credentials of the namespace', () => {
+    const version = modelVersion('6.0.0', {
+      artifact: { uri: 'https://store/m.onnx', sha256: 'f'.repeat(64), credentials: { secretName: 'store' } },
+    });
+    const pod = build(version).spec.template.spec;
+    const fetch = pod.initContainers![0]!;
+    assert.equal(envValue(fetch, 'SLUICE_ARTIFACT_SHA256'), 'f'.repeat(64));
+    assert.equal(envValue(fetch, 'SLUICE_ARTIFACT_SCHEMES'), 'file');
+    assert.equal(envValue(fetch, 'SLUICE_ARTIFACT_PRIVATE_HOSTS'), 'store.internal:9000');
+    assert.deepEqual((pod['volumes'] as unknown[]).at(-1), {
+      name: 'credentials',
+      secret: { secretName: 'store' },
+    });
+    const server = pod.containers[0]!;
+    assert.ok(!JSON.stringify(server).includes('credentials'), 'the server does not see them');
+  });
+
+  it('goes where its pool is', () => {
+    const version = modelVersion('6.0.0', {
+      placement: { pool: 'a100', gpus: 2, priorityClassName: 'batch' },
+    });
+    const a100 = pool('a100', {
+      resourceName: 'nvidia.com/gpu',
+      nodeSelector: { accelerator: 'a100' },
+      tolerations: [{ key: 'nvidia.com/gpu', operator: 'Exists', effect: 'NoSchedule' }],
+      runtimeClassName: 'nvidia',
+    });
+    const pod = build(version, a100).spec.template.spec;
+    assert.deepEqual(
+      [pod['nodeSelector'], pod['runtimeClassName'], pod['priorityClassName']],
+      [{ accelerator: 'a100' }, 'nvidia', 'batch'],
+    );
+    assert.deepEqual(pod.containers[0]!['resources'], {
+      requests: { cpu: '250m', memory: '256Mi', 'nvidia.com/gpu': '2' },
+      limits: { memory: '1Gi', 'nvidia.com/gpu': '2' },
+    });
+  });
+
+  it('leaves a drill to the user and everything else of Sluice to the operator', () => {
+    const env = [
+      { name: 'SLUICE_DRILL', value: 'unready-after=5s' },
+      { name: 'TEAM', value: 'speech' },
+    ];
+    const server = { ...modelVersion('7').spec.server, env };
+    const container = build(modelVersion('7.0.0', { server })).spec.template.spec.containers[0]!;
+    assert.equal(envValue(container, 'SLUICE_DRILL'), 'unready-after=5s');
+    assert.equal(envValue(container, 'SLUICE_MODEL'), 'vad');
+    const names = container.env.map(({ name }) => name);
+    assert.equal(new Set(names).size, names.length, 'no name twice: the last one would win');
+  });
+
+  it('lets a foreign server drain, and does not pass it our arguments', () => {
+    const pod = build(modelVersion('6.0.0', { server: foreign() })).spec.template.spec;
+    const container = pod.containers[0]!;
+    assert.equal(container['image'], 'triton:1');
+    assert.deepEqual(container['args'], ['--model', '/m']);
+    assert.deepEqual(container['lifecycle'], { preStop: { sleep: { seconds: 5 } } });
+    assert.equal(pod['terminationGracePeriodSeconds'], 35);
+  });
+
+  it('probes over gRPC when asked to', () => {
+    const version = modelVersion('6.0.0');
+    const probes = { ...version.spec.probes, protocol: 'GRPC' as const };
+    const container = build(modelVersion('6.0.0', { probes })).spec.template.spec.containers[0]!;
+    assert.deepEqual(container['readinessProbe'], {
+      grpc: { port: 8081, service: '' },
+      periodSeconds: 2,
+      timeoutSeconds: 2,
+      failureThreshold: 2,
+    });
+  });
+
+  const foreign = () => ({ ...modelVersion('6').spec.server, image: 'triton:1', args: ['--model', '/m'] });
+});
+
+describe('Services', () => {
+  it('lead to a version’s pods without an address, and to a model’s port on the routers', () => {
+    const headless = versionService(modelVersion('6.0.0')) as unknown as { spec: Record<string, unknown> };
+    assert.equal(headless.spec['clusterIP'], 'None');
+    const service = modelService(model(), 10_007) as unknown as {
+      spec: { ports: { port: number; targetPort: number }[] };
+    };
+    assert.deepEqual(
+      service.spec.ports.map(({ port, targetPort }) => [port, targetPort]),
+      [
+        [8080, 10_007],
+        [8081, 10_007],
+      ],
+    );
+  });
+
+  it('of a model are not taken for a version by routers', () => {
+    assert.equal(modelService(model(), 10_000).metadata.labels?.['sluice.dev/model'], undefined);
+  });
+});
+
+describe('the router', () => {
+  it('belongs to all Models of its namespace and is controlled by none', () => {
+    const second = { ...model(), metadata: { ...model().metadata, name: 'asr', uid: 'uid-asr' } };
+    for (const object of routerObjects('speech', [model(), second], {
+      runtime,
+      replicas: 2,
+      resources: {},
+      graceSeconds: 60,
+    })) {
+      assert.deepEqual(
+        object.metadata.ownerReferences?.map(({ name, controller }) => [name, controller]),
+        [
+          ['asr', undefined],
+          ['vad', undefined],
+        ],
+      );
+    }
+  });
+});
