@@ -1,0 +1,85 @@
+/** One cluster for a run of scenarios or for the demo: started or joined, with clients for it, and ended at the end. */
+import { randomBytes } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
+import { KubeClient } from '../../../kube-client/client.ts';
+import { type Connection, loadConnection } from '../../../kube-client/connection.ts';
+import { resources } from '../../../kube-client/resources.ts';
+import { type Cluster, startCluster } from '../../cluster/cluster.ts';
+import type { Clients } from '../../tools/clients.ts';
+import { clients, tools } from '../../tools/tools.ts';
+import { Kubectl } from './kubectl.ts';
+
+export const repository = fileURLToPath(new URL('../../../', import.meta.url));
+export const chart = `${repository}charts/sluice`;
+export const systemNamespace = 'sluice-system';
+export const release = 'sluice';
+
+/** Images of the chart's defaults; on a cluster with a container runtime they must be named, since it pulls them. */
+export const images = {
+  operator: process.env['SLUICE_OPERATOR_IMAGE'] ?? 'sluice/operator:0.1.0',
+  runtime: process.env['SLUICE_RUNTIME_IMAGE'] ?? 'sluice/runtime:0.1.0',
+};
+
+export interface Session {
+  readonly cluster: Cluster;
+  readonly client: KubeClient;
+  readonly shell: Kubectl;
+  /** Creates a namespace whose name begins with `prefix`, in which only restricted pods may run. */
+  namespace(prefix: string): Promise<string>;
+  /** Ends everything that the session started. */
+  close(): Promise<void>;
+}
+
+/** Starts the cluster that the environment asks for (see `startCluster`), or joins it. */
+export async function openSession(progress: (line: string) => void): Promise<Session> {
+  if (process.env['SLUICE_CLUSTER'] === 'external') {
+    return session(await startCluster({ progress }), await clients(progress));
+  }
+  const { haproxy, ...programs } = await tools(progress);
+  return session(await startCluster({ progress, haproxy }), programs);
+}
+
+function session(cluster: Cluster, programs: Clients): Session {
+  const { kubeconfig } = cluster;
+  const connection: Connection = loadConnection({ kubeconfig });
+  const client = new KubeClient(connection, { userAgent: 'sluice-scenarios' });
+  return {
+    cluster,
+    client,
+    shell: new Kubectl(programs, kubeconfig),
+    namespace: async (prefix) => {
+      const name = `${prefix}-${randomBytes(3).toString('hex')}`;
+      await client.create(resources.namespaces, undefined, {
+        apiVersion: 'v1',
+        kind: 'Namespace',
+        metadata: { name, labels: { 'pod-security.kubernetes.io/enforce': 'restricted' } },
+      });
+      return name;
+    },
+    close: async () => {
+      await connection.close?.();
+      await cluster.stop();
+    },
+  };
+}
+
+/** Arguments for `helm install` and `upgrade` that scenarios share: images, and artifacts out of the image. */
+export function chartValues(): string[] {
+  return [
+    ...imageValues('operator', images.operator),
+    ...imageValues('runtime', images.runtime),
+    '--set',
+    'artifacts.schemes={https,file}',
+  ];
+}
+
+function imageValues(key: 'operator' | 'runtime', reference: string): string[] {
+  const [name, digest = ''] = reference.split('@');
+  const colon = name!.lastIndexOf(':');
+  const tagged = colon > name!.lastIndexOf('/');
+  const [repositoryName, tag] = tagged ? [name!.slice(0, colon), name!.slice(colon + 1)] : [name!, ''];
+  return [
+    '--set-string',
+    `${key}.image.repository=${repositoryName},${key}.image.tag=${tag},${key}.image.digest=${digest}`,
+  ];
+}

@@ -1,0 +1,134 @@
+/** What the API refuses at once: each case names the field and the reason, as a person with kubectl sees them. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Manifest } from './harness/kubectl.ts';
+import { model, version } from './harness/manifests.ts';
+import type { Session } from './harness/session.ts';
+import { Stage } from './harness/stage.ts';
+
+type Object_ = Record<string, unknown>;
+
+/** A copy of `object` with one field, named by its path, set to a value or (undefined) taken away. */
+function having(object: Manifest, path: string, value: unknown): Manifest {
+  const copy = structuredClone(object) as Object_;
+  const parts = path.split('.');
+  let at = copy;
+  for (const part of parts.slice(0, -1)) {
+    at[part] ??= {};
+    at = at[part] as Object_;
+  }
+  if (value === undefined) delete at[parts.at(-1)!];
+  else at[parts.at(-1)!] = value;
+  return copy;
+}
+
+const good = version({ version: '1.0.0' });
+const refused: readonly [string, Manifest, RegExp][] = [
+  [
+    'a model that names no Service',
+    having(good, 'spec.model', 'Bad_Name'),
+    /spec\.model: Invalid value: "Bad_Name"/,
+  ],
+  ['no artifact', having(good, 'spec.artifact', undefined), /spec\.artifact: Required value/],
+  [
+    'a version called latest',
+    having(good, 'spec.version', 'latest'),
+    /spec\.version: .*latest is what a Model's serve\.version says/,
+  ],
+  [
+    'an artifact by ftp',
+    having(good, 'spec.artifact.uri', 'ftp://x/y'),
+    /spec\.artifact\.uri: Invalid value/,
+  ],
+  [
+    'a password in the URI',
+    having(good, 'spec.artifact.uri', 'https://a:b@x/y'),
+    /spec\.artifact\.uri: .*must not hold a user name or password/,
+  ],
+  ['a short checksum', having(good, 'spec.artifact.sha256', 'abc'), /spec\.artifact\.sha256: Invalid value/],
+  [
+    'GPUs without a pool',
+    having(good, 'spec.placement.gpus', 1),
+    /spec\.placement\.pool: .*placement\.pool is required when placement\.gpus is above 0/,
+  ],
+  [
+    'no replicas',
+    having(good, 'spec.replicas', 0),
+    /spec\.replicas: Invalid value: 0: .*greater than or equal to 1/,
+  ],
+  ['replicas that are no number', having(good, 'spec.replicas', 'two'), /spec\.replicas/],
+  [
+    'an environment that loads code',
+    having(good, 'spec.server.env', [{ name: 'NODE_OPTIONS', value: '-r x' }]),
+    /spec\.server\.env\[0\]\.name: .*may not be set/,
+  ],
+  [
+    'one port twice',
+    having(good, 'spec.server.ports', { http: 9000, grpc: 9000 }),
+    /spec\.server\.ports: .*must differ/,
+  ],
+  ['a misspelt field', having(good, 'spec.replica', 2), /unknown field "spec\.replica"/],
+  [
+    'a share above 100',
+    having(model(), 'spec.rollout.steps', [{ weight: 101 }]),
+    /spec\.rollout\.steps\[0\]\.weight: Invalid value: 101/,
+  ],
+  [
+    'steps that fall',
+    having(model(), 'spec.rollout.steps', [{ weight: 50 }, { weight: 20 }]),
+    /spec\.rollout\.steps: .*weights of steps must increase/,
+  ],
+  [
+    'a hold without a unit',
+    having(model(), 'spec.rollout.steps', [{ weight: 5, hold: '30' }]),
+    /spec\.rollout\.steps\[0\]\.hold: Invalid value: "30"/,
+  ],
+  [
+    'two ways to serve',
+    having(model(), 'spec.serve', { version: 'latest', split: [{ version: '1', weight: 1 }] }),
+    /spec\.serve: /,
+  ],
+  [
+    'a split of nothing',
+    having(model(), 'spec.serve', { split: [{ version: '1', weight: 0 }] }),
+    /spec\.serve\.split: .*at least one weight/,
+  ],
+  [
+    'a Model with the name of the router',
+    having(model(), 'metadata.name', 'sluice-router'),
+    /sluice-router is the name of the namespace's router/,
+  ],
+];
+
+export function refusals(session: () => Session): void {
+  test('invalid specs are refused with the field and the reason', async (t) => {
+    const stage = await Stage.set(session(), 'refusals');
+    t.after(() => stage.clear());
+    for (const [name, manifest, reason] of refused) {
+      await t.test(name, async () => {
+        const { code, stderr } = await session().shell.attemptApply(stage.namespace, manifest);
+        assert.equal(code, 1, stderr);
+        assert.match(stderr, reason);
+      });
+    }
+
+    await t.test('what identifies a version cannot be changed afterwards', async () => {
+      // Nothing can run from here, so that only the API is asked.
+      const parked = having(version({ version: '2.0.0' }), 'spec.placement', { pool: 'nowhere' });
+      await stage.apply(parked);
+      const changes: readonly [string, unknown, RegExp][] = [
+        ['spec.model', 'other', /spec\.model: .*model is immutable/],
+        ['spec.version', '2.0.1', /spec\.version: .*version is immutable/],
+        ['spec.artifact.uri', 'https://example.com/other.onnx', /spec\.artifact: .*artifact is immutable/],
+      ];
+      for (const [path, value, reason] of changes) {
+        const { code, stderr } = await session().shell.attemptApply(
+          stage.namespace,
+          having(parked, path, value),
+        );
+        assert.equal(code, 1, `${path} was changed`);
+        assert.match(stderr, reason);
+      }
+    });
+  });
+}
