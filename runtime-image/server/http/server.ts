@@ -145,9 +145,26 @@ function headerLength(request: IncomingMessage): number | undefined {
 
 function send(response: ServerResponse, status: number, chunks: readonly Uint8Array[]): void {
   const length = chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0);
+  const { req: request } = response;
+  // What is left of the body would be read as the next request's beginning.
+  if (!request.complete) response.setHeader('Connection', 'close');
   response.writeHead(status, { 'Content-Length': length });
   for (const chunk of chunks) response.write(chunk);
-  response.end();
+  if (request.complete) response.end();
+  else linger(request, response);
+}
+
+/** Longest that the rest of a body is read and thrown away after its answer. */
+const lingerMs = 2000;
+
+/** Closing while the client still writes would reset the connection, and with it the answer that is under way. */
+function linger(request: IncomingMessage, response: ServerResponse): void {
+  const end = () => {
+    clearTimeout(timer);
+    response.end();
+  };
+  const timer = setTimeout(end, lingerMs);
+  request.once('close', end).once('end', end).resume();
 }
 
 function sendJson(response: ServerResponse, status: number, value: unknown): void {
@@ -161,10 +178,7 @@ function fail(
   response: ServerResponse,
   thrown: unknown,
 ): void {
-  // What is left of the body would otherwise be read as the next request's beginning, or for ever.
-  const unread = !request.complete;
   if (response.headersSent || response.destroyed) return void response.destroy();
-  if (unread) response.setHeader('Connection', 'close');
   if (thrown instanceof MethodNotAllowed) {
     response.setHeader('Allow', thrown.allow);
     return sendJson(response, 405, { error: thrown.message });

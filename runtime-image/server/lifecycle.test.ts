@@ -1,0 +1,158 @@
+/** Starting, stopping, failing and fire drills of the server, as processes. */
+import assert from 'node:assert/strict';
+import { copyFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Client, credentials, loadPackageDefinition } from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
+import { protoPath } from 'grpc-health-check';
+import { env, modelFile } from '#contract';
+import { ImageProcess, sileroFolder, temporaryFolder } from '../testing/process.ts';
+
+const local = {
+  [env.model]: 'm',
+  [env.version]: '1',
+  [env.bindAddress]: '127.0.0.1',
+  [env.httpPort]: '0',
+  [env.grpcPort]: '0',
+  [env.metricsPort]: '0',
+};
+
+/** A server over the given model: bytes, or Silero v6. */
+function serve(model: Uint8Array | undefined, variables: Record<string, string> = {}): ImageProcess {
+  const folder = temporaryFolder();
+  const path = join(folder, modelFile);
+  if (model === undefined) copyFileSync(join(sileroFolder, 'silero_vad_v6.onnx'), path);
+  else writeFileSync(path, model);
+  return new ImageProcess('serve', { ...local, [env.modelDir]: folder, ...variables }, folder);
+}
+
+async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
+  for (const deadline = Date.now() + 15_000; ; await sleep(20)) {
+    if (await holds()) return;
+    if (Date.now() > deadline) throw new Error(`never: ${what}`);
+  }
+}
+
+const silero = JSON.stringify({
+  inputs: [
+    { name: 'input', datatype: 'FP32', shape: [1, 512], data: Array(512).fill(0) },
+    { name: 'state', datatype: 'FP32', shape: [2, 1, 128], data: Array(256).fill(0) },
+    { name: 'sr', datatype: 'INT64', shape: [], data: [16000] },
+  ],
+});
+
+describe('the life of a server', { timeout: 60_000, concurrency: 2 }, () => {
+  it('drains on SIGTERM: unready at once, still answering, then gone with exit code 0', async () => {
+    await using server = serve(undefined, { [env.gracePeriod]: '4' });
+    await server.logged('serving');
+    const http = `http://${(await server.logged('listening'))['http']}`;
+    const infer = () => fetch(`${http}/v2/models/m/infer`, { method: 'POST', body: silero });
+    assert.equal((await infer()).headers.get('connection'), 'keep-alive');
+
+    const began = performance.now();
+    server.signal('SIGTERM');
+    await server.logged('told to stop');
+    const ready = await fetch(`${http}/v2/health/ready`);
+    assert.equal(ready.status, 503);
+    assert.deepEqual(await ready.json(), { ready: false, error: 'the server is shutting down' });
+    const answer = await infer();
+    assert.equal(answer.status, 200);
+    assert.equal(answer.headers.get('connection'), 'close');
+    assert.equal((await fetch(`${http}/v2/health/live`)).status, 200);
+
+    assert.equal(await server.exited, 0);
+    assert.ok(performance.now() - began < 4000, 'within the grace period');
+  });
+
+  it('tells those who watch over gRPC that it stops serving', async () => {
+    await using server = serve(undefined, { [env.gracePeriod]: '2' });
+    const { grpc } = await server.logged('listening');
+    const { Health } = (
+      loadPackageDefinition(loadSync(protoPath, { enums: String })) as unknown as {
+        grpc: { health: { v1: { Health: typeof Client } } };
+      }
+    ).grpc.health.v1;
+    const client = new Health(String(grpc), credentials.createInsecure());
+    try {
+      const watch = client as unknown as {
+        watch(request: object): NodeJS.EventEmitter & AsyncIterable<{ status: string }>;
+      };
+      const seen: string[] = [];
+      const stream = watch.watch({ service: 'inference.GRPCInferenceService' });
+      stream.on('error', () => undefined);
+      stream.on('data', ({ status }: { status: string }) => {
+        seen.push(status);
+        if (status === 'SERVING') server.signal('SIGTERM');
+      });
+      assert.equal(await server.exited, 0);
+      assert.deepEqual(seen.slice(-2), ['SERVING', 'NOT_SERVING']);
+    } finally {
+      client.close();
+    }
+  });
+
+  it('says why it could not start, for the pod status', async () => {
+    const cases: readonly [
+      model: Uint8Array,
+      variables: Record<string, string>,
+      reason: string,
+      message: RegExp,
+    ][] = [
+      [
+        Buffer.from('<html>not found</html>'),
+        {},
+        'ModelInvalid',
+        /^ONNX Runtime cannot load the model: Protobuf parsing failed/,
+      ],
+      [Buffer.alloc(0), {}, 'ModelInvalid', /ModelProto does not have a graph/],
+      [
+        Buffer.from('x'),
+        { [env.artifactSha256]: '0'.repeat(64) },
+        'ArtifactCorrupt',
+        /^the model's SHA-256 is 2d71/,
+      ],
+      [
+        Buffer.from('x'),
+        { [env.threads]: 'many' },
+        'ConfigurationInvalid',
+        /^SLUICE_THREADS="many" is not a whole number from 1 to 1024$/,
+      ],
+      [Buffer.from('x'), { [env.model]: '' }, 'ConfigurationInvalid', /^SLUICE_MODEL is not set$/],
+    ];
+    for (const [model, variables, reason, message] of cases) {
+      await using server = serve(model, variables);
+      assert.notEqual(await server.exited, 0);
+      const { termination } = server;
+      assert.ok(!termination.ok);
+      assert.equal(termination.reason, reason);
+      assert.match(termination.message, message);
+    }
+  });
+
+  it('drills unreadiness: the probe fails while requests are answered', async () => {
+    await using server = serve(undefined, { [env.drill]: 'unready-after=300ms' });
+    const http = `http://${(await server.logged('listening'))['http']}`;
+    await until('ready', async () => (await fetch(`${http}/v2/health/ready`)).status === 200);
+    await until('unready', async () => (await fetch(`${http}/v2/health/ready`)).status === 503);
+    const line = await server.logged(
+      'DRILL: the readiness probe fails from now on; requests are still answered',
+    );
+    assert.match(String(line['at']), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+    assert.equal((await fetch(`${http}/v2/models/m/infer`, { method: 'POST', body: silero })).status, 200);
+  });
+
+  it('drills an exit', async () => {
+    await using server = serve(undefined, { [env.drill]: 'exit-after=50ms' });
+    assert.equal(await server.exited, 70);
+    await server.logged('DRILL: the process exits now');
+  });
+
+  it('ends at once when told to stop while it loads', async () => {
+    await using server = serve(undefined, { [env.gracePeriod]: '1' });
+    await server.logged('listening');
+    server.signal('SIGTERM');
+    assert.equal(await server.exited, 0);
+  });
+});
