@@ -23,6 +23,7 @@ import { devicesOf } from './devices.ts';
 import type { Service } from './environment.ts';
 import { EventRecorder } from './event-recorder.ts';
 import type { Images } from './images.ts';
+import { type Serving, startKubeletServer } from './kubelet-server.ts';
 import type { Pod, Quantities } from './pod.ts';
 import { Pods } from './pods.ts';
 import { kubeletPolicy, type PodPolicy } from './policy.ts';
@@ -47,6 +48,10 @@ export interface NodeOptions {
   /** How processes in pods reach the API server. */
   readonly kubeconfig: PodKubeconfig;
   readonly images: Images;
+  /** Certificates of the kubelet's server. Absent: there is none, and `kubectl logs` does not work. */
+  readonly serving?: Serving;
+  /** Port of the kubelet's server; default: any. */
+  readonly port?: number;
   readonly logger: Logger;
   readonly clock?: Clock;
   /** Delays other than the kubelet's, for tests. */
@@ -88,6 +93,9 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     services: () => services.list(),
   };
   const pods = new Pods(context);
+  const server =
+    options.serving &&
+    (await startKubeletServer(options.serving, address, options.port ?? 0, pods, clock, logger));
   const registration = new Registration({
     api,
     clock,
@@ -98,7 +106,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     capacity,
     address,
     podCIDR: options.podCIDR,
-    kubeletPort: 10250,
+    kubeletPort: server?.port ?? 10_250,
   });
   await registration.start();
   services.start();
@@ -116,6 +124,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     async stop() {
       await Promise.all([podView.stop(), services.stop(), registration.stop()]);
       await pods.stop();
+      await server?.stop();
       await recorder.flush();
       await rm(join(rootDir, 'pods'), { recursive: true, force: true });
     },

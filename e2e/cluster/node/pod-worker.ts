@@ -89,6 +89,13 @@ export class PodWorker {
     return { path, ...(current && !previous ? { run: current } : {}) };
   }
 
+  /** Why the container does not run, in the API's words. */
+  waitingReason(container: string): string | undefined {
+    const { initContainerStatuses = [], containerStatuses = [] } = this.#status.latest ?? {};
+    return [...initContainerStatuses, ...containerStatuses].find(({ name }) => name === container)?.state
+      .waiting?.reason;
+  }
+
   run(container: string): ContainerRun | undefined {
     return this.#runs.get(container);
   }
