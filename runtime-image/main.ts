@@ -42,6 +42,14 @@ function end(thrown: unknown): never {
 process.on('uncaughtException', end);
 process.on('unhandledRejection', end);
 
+// Process 1 of a container has no default action for a signal, and the kubelet would have to wait and kill it. A
+// command that listens for itself takes over.
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  process.once(signal, () => {
+    if (process.listenerCount(signal) === 0) process.exit(128 + (signal === 'SIGTERM' ? 15 : 2));
+  });
+}
+
 try {
   const path = rooms[command];
   if (path === undefined) {

@@ -60,6 +60,8 @@ async function attempt(uri: string, download: Download, options: HttpSourceOptio
   const { into } = download;
   const answer = await follow(uri, download, options);
   const body: Readable = answer.body;
+  // A body that is given up reports that as an error, and what matters has been thrown already.
+  body.on('error', () => undefined);
   try {
     if (answer.statusCode === 206) {
       checkRange(answer, into.bytes);
