@@ -3,16 +3,10 @@
  * load runs all the while. Tells what happens, and notes what had to be so.
  */
 import { readFile } from 'node:fs/promises';
+import { Installation, systemNamespace } from '../scenarios/harness/installation.ts';
 import { holds } from '../scenarios/harness/kinds.ts';
 import type { Load } from '../scenarios/harness/load-pod.ts';
-import {
-  chart,
-  chartValues,
-  release,
-  repository,
-  type Session,
-  systemNamespace,
-} from '../scenarios/harness/session.ts';
+import { repository, type Session } from '../scenarios/harness/session.ts';
 import { answeredBy, Stage, type SteadyLoad } from '../scenarios/harness/stage.ts';
 import { type Traffic, watchTraffic } from '../scenarios/harness/traffic.ts';
 import { timeRollback } from './rollback.ts';
@@ -38,10 +32,7 @@ export async function tell(session: Session, told: Told): Promise<void> {
   const { steps } = told;
   await steps.step('sluice', async (say) => {
     say('helm install, and waiting for the operator');
-    await session.shell.helm([
-      ...['install', release, chart, '--namespace', systemNamespace, '--create-namespace'],
-      ...['--wait', '--timeout=120s', ...chartValues()],
-    ]);
+    await (await Installation.prepare(session)).helm('install');
     return `installed with Helm in namespace ${systemNamespace}; the operator is ready`;
   });
   const stage = await Stage.set(session, 'speech');

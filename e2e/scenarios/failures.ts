@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ModelVersionSpec } from '../../operator/api/generated/model-version.ts';
+import type { Installation } from './harness/installation.ts';
 import { condition, holds } from './harness/kinds.ts';
 import { model, type Partly, version } from './harness/manifests.ts';
 import type { Session } from './harness/session.ts';
@@ -10,7 +11,8 @@ import { Stage } from './harness/stage.ts';
 interface Case {
   readonly name: string;
   readonly version: string;
-  readonly spec: Partly<ModelVersionSpec>;
+  /** What is wrong with it; `textUrl` leads to a text. */
+  readonly spec: (textUrl: string) => Partly<ModelVersionSpec>;
   readonly reason: string;
   readonly message: RegExp;
   /** Longest time from the creation to the reason, in seconds. */
@@ -22,7 +24,7 @@ const cases: readonly Case[] = [
   {
     name: 'an unknown pool',
     version: '6.1.0',
-    spec: { placement: { pool: 'h900' } },
+    spec: () => ({ placement: { pool: 'h900' } }),
     reason: 'PoolNotFound',
     message: /h900/,
     within: 5,
@@ -30,7 +32,7 @@ const cases: readonly Case[] = [
   {
     name: 'an artifact on a host that does not exist',
     version: '6.2.0',
-    spec: { artifact: { uri: 'https://models.invalid/vad.onnx' } },
+    spec: () => ({ artifact: { uri: 'https://models.invalid/vad.onnx' } }),
     reason: 'ArtifactUnreachable',
     message: /models\.invalid/,
     within: 20,
@@ -38,7 +40,7 @@ const cases: readonly Case[] = [
   {
     name: 'an artifact that is not there',
     version: '6.3.0',
-    spec: { artifact: { uri: 'file:///no-such-model.onnx' } },
+    spec: () => ({ artifact: { uri: 'file:///no-such-model.onnx' } }),
     reason: 'ArtifactNotFound',
     message: /no-such-model\.onnx/,
     within: 20,
@@ -46,7 +48,7 @@ const cases: readonly Case[] = [
   {
     name: 'an artifact with another checksum',
     version: '6.4.0',
-    spec: { artifact: { uri: 'file:///silero_vad_v6.onnx', sha256: absent } },
+    spec: () => ({ artifact: { uri: 'file:///silero_vad_v6.onnx', sha256: absent } }),
     reason: 'ArtifactCorrupt',
     message: /sha-?256|digest/i,
     within: 20,
@@ -54,7 +56,7 @@ const cases: readonly Case[] = [
   {
     name: 'an artifact outside of the folder that file URIs may read',
     version: '6.5.0',
-    spec: { artifact: { uri: 'file:///../../etc/passwd' } },
+    spec: () => ({ artifact: { uri: 'file:///../../etc/passwd' } }),
     reason: 'ArtifactRefused',
     message: /./,
     within: 20,
@@ -62,7 +64,7 @@ const cases: readonly Case[] = [
   {
     name: 'a file that is no ONNX model',
     version: '6.6.0',
-    spec: { artifact: { uri: 'file:///not-a-model.onnx' } },
+    spec: (textUrl) => ({ artifact: { uri: textUrl } }),
     reason: 'ModelInvalid',
     message: /./,
     within: 20,
@@ -70,7 +72,7 @@ const cases: readonly Case[] = [
   {
     name: 'a server that ends again and again',
     version: '6.7.0',
-    spec: { server: { env: [{ name: 'SLUICE_DRILL', value: 'exit-after=0s' }] } },
+    spec: () => ({ server: { env: [{ name: 'SLUICE_DRILL', value: 'exit-after=0s' }] } }),
     reason: 'CrashLoop',
     message: /./,
     within: 45,
@@ -78,7 +80,7 @@ const cases: readonly Case[] = [
   {
     name: 'an image that nobody has',
     version: '6.8.0',
-    spec: { server: { image: 'registry.invalid/nobody/nothing:1.0' } },
+    spec: () => ({ server: { image: 'registry.invalid/nobody/nothing:1.0' } }),
     reason: 'ImagePullFailed',
     message: /registry\.invalid\/nobody\/nothing/,
     within: 30,
@@ -86,14 +88,14 @@ const cases: readonly Case[] = [
   {
     name: 'pods that are never ready',
     version: '6.9.0',
-    spec: { server: { env: [{ name: 'SLUICE_DRILL', value: 'unready-after=0s' }] } },
+    spec: () => ({ server: { env: [{ name: 'SLUICE_DRILL', value: 'unready-after=0s' }] } }),
     reason: 'StartupDeadlineExceeded',
     message: /./,
     within: 30,
   },
 ];
 
-export function failures(session: () => Session): void {
+export function failures(session: () => Session, installed: () => Installation): void {
   test('versions that cannot work say why, and disturb nothing that serves', async (t) => {
     const stage = await Stage.set(session(), 'failures');
     t.after(() => stage.clear());
@@ -109,7 +111,9 @@ export function failures(session: () => Session): void {
       await t.test(`${failing.name}: ${failing.reason}`, async () => {
         const name = `vad-${failing.version}`;
         const start = performance.now();
-        await stage.apply(version({ version: failing.version, weights: 'v6', spec: failing.spec }));
+        await stage.apply(
+          version({ version: failing.version, weights: 'v6', spec: failing.spec(installed().textUrl) }),
+        );
         await world.until(
           `${name} to say ${failing.reason}`,
           () => condition(world.version(name), 'Ready')?.reason === failing.reason,

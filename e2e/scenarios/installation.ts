@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { resources } from '../../kube-client/resources.ts';
+import { chart, type Installation, operatorName, release, systemNamespace } from './harness/installation.ts';
 import { holds } from './harness/kinds.ts';
 import { model, version } from './harness/manifests.ts';
-import { chart, chartValues, release, type Session, systemNamespace } from './harness/session.ts';
+import type { Session } from './harness/session.ts';
 import { Stage } from './harness/stage.ts';
 import { watchTraffic } from './harness/traffic.ts';
 
@@ -12,26 +13,14 @@ interface Lease {
   readonly spec: { readonly holderIdentity?: string };
 }
 
-export function installation(session: () => Session): void {
+export function installation(session: () => Session, installed: () => Installation): void {
   test('models serve through restarts, upgrades and the absence of the operator', async (t) => {
     const { shell, client } = session();
     const stage = await Stage.set(session(), 'installation');
     t.after(() => stage.clear());
     const { world } = stage;
-    const helm = (command: 'install' | 'upgrade', ...values: string[]) =>
-      shell.helm([
-        command,
-        release,
-        chart,
-        '-n',
-        systemNamespace,
-        '--wait',
-        '--timeout=120s',
-        ...chartValues(),
-        ...values,
-      ]);
     const leader = async () => {
-      const { spec } = await client.get<Lease>(resources.leases, systemNamespace, `${release}-operator`);
+      const { spec } = await client.get<Lease>(resources.leases, systemNamespace, operatorName);
       return spec.holderIdentity;
     };
 
@@ -54,12 +43,12 @@ export function installation(session: () => Session): void {
     });
 
     await t.test('helm upgrade changes the operator, and traffic stays as it is', async () => {
-      await helm('upgrade', '--set=operator.logLevel=debug', '--set=operator.replicas=1');
+      await installed().helm('upgrade', '--set=operator.logLevel=debug', '--set=operator.replicas=1');
       assert.match(await shell.helm(['status', release, '-n', systemNamespace]), /STATUS: deployed/);
       await shell.kubectl([
         'rollout',
         'status',
-        `deployment/${release}-operator`,
+        `deployment/${operatorName}`,
         '-n',
         systemNamespace,
         '--timeout=60s',
@@ -81,7 +70,7 @@ export function installation(session: () => Session): void {
     });
 
     await t.test('helm uninstall takes the operator, and models go on serving', async () => {
-      await shell.helm(['uninstall', release, '-n', systemNamespace, '--wait', '--timeout=60s']);
+      await installed().uninstall();
       assert.equal(
         (await shell.kubectl(['get', 'deployments', '-n', systemNamespace, '-o', 'name'])).trim(),
         '',
@@ -91,7 +80,7 @@ export function installation(session: () => Session): void {
     });
 
     await t.test('a new installation takes up where the old one stopped', async () => {
-      await helm('install');
+      await installed().helm('install');
       await stage.apply(version({ version: '6.1.0', weights: 'v6' }));
       await stage.serves('vad', '6.1.0');
     });

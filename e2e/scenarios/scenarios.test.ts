@@ -1,21 +1,15 @@
 /**
  * Scenarios: what users are promised, tried with real processes, the real kubectl and Helm, and real requests. They speak to
  * a cluster only through its API, so they are the same for the local cluster, for one with real control plane binaries
- * (KUBEBUILDER_ASSETS), and for any other (SLUICE_E2E_KUBECONFIG, with SLUICE_OPERATOR_IMAGE and SLUICE_RUNTIME_IMAGE).
+ * (KUBEBUILDER_ASSETS), and for any other (SLUICE_CLUSTER=external and KUBECONFIG, with SLUICE_OPERATOR_IMAGE and SLUICE_RUNTIME_IMAGE).
  *
  * One cluster and one installation serve all of them; each has a namespace of its own.
  */
 import { after, before, suite } from 'node:test';
 import { commands } from './commands.ts';
 import { failures } from './failures.ts';
-import {
-  chart,
-  chartValues,
-  openSession,
-  release,
-  type Session,
-  systemNamespace,
-} from './harness/session.ts';
+import { Installation } from './harness/installation.ts';
+import { openSession, type Session } from './harness/session.ts';
 import { installation } from './installation.ts';
 import { mainJob } from './main-job.ts';
 import { refusals } from './refusals.ts';
@@ -23,24 +17,14 @@ import { splits } from './splits.ts';
 
 suite('scenarios', () => {
   let opened: Session | undefined;
-  const session = () => {
-    if (opened === undefined) throw new Error('the session is not open');
-    return opened;
-  };
+  let present: Installation | undefined;
+  const session = () => opened ?? fail('the session is not open');
+  const installed = () => present ?? fail('Sluice is not installed');
 
   before(async () => {
     opened = await openSession((line) => process.stderr.write(`# ${line}\n`));
-    await opened.shell.helm([
-      'install',
-      release,
-      chart,
-      '--namespace',
-      systemNamespace,
-      '--create-namespace',
-      '--wait',
-      '--timeout=120s',
-      ...chartValues(),
-    ]);
+    present = await Installation.prepare(opened);
+    await present.helm('install');
   });
   after(async () => {
     await opened?.close();
@@ -49,7 +33,11 @@ suite('scenarios', () => {
   refusals(session);
   mainJob(session);
   splits(session);
-  failures(session);
+  failures(session, installed);
   commands(session);
-  installation(session);
+  installation(session, installed);
 });
+
+function fail(message: string): never {
+  throw new Error(message);
+}

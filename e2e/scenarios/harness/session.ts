@@ -10,9 +10,6 @@ import { clients, tools } from '../../tools/tools.ts';
 import { Kubectl } from './kubectl.ts';
 
 export const repository = fileURLToPath(new URL('../../../', import.meta.url));
-export const chart = `${repository}charts/sluice`;
-export const systemNamespace = 'sluice-system';
-export const release = 'sluice';
 
 /** Images of the chart's defaults; on a cluster with a container runtime they must be named, since it pulls them. */
 export const images = {
@@ -61,25 +58,4 @@ function session(cluster: Cluster, programs: Clients): Session {
       await cluster.stop();
     },
   };
-}
-
-/** Arguments for `helm install` and `upgrade` that scenarios share: images, and artifacts out of the image. */
-export function chartValues(): string[] {
-  return [
-    ...imageValues('operator', images.operator),
-    ...imageValues('runtime', images.runtime),
-    '--set',
-    'artifacts.schemes={https,file}',
-  ];
-}
-
-function imageValues(key: 'operator' | 'runtime', reference: string): string[] {
-  const [name, digest = ''] = reference.split('@');
-  const colon = name!.lastIndexOf(':');
-  const tagged = colon > name!.lastIndexOf('/');
-  const [repositoryName, tag] = tagged ? [name!.slice(0, colon), name!.slice(colon + 1)] : [name!, ''];
-  return [
-    '--set-string',
-    `${key}.image.repository=${repositoryName},${key}.image.tag=${tag},${key}.image.digest=${digest}`,
-  ];
 }
