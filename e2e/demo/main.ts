@@ -5,12 +5,15 @@
  * This file starts and ends things; the story is in `story.ts`. It must not know how a cluster is made.
  */
 import { performance } from 'node:perf_hooks';
+import { enterNamespace } from '../cluster/assets/network.ts';
 import { openSession, type Session } from '../scenarios/harness/session.ts';
 import { tools } from '../tools/tools.ts';
 import { Screen } from './screen.ts';
 import { Steps } from './steps.ts';
 import { tell } from './story.ts';
 import { Timeline } from './timeline.ts';
+
+await enterNamespace();
 
 const now = () => performance.now();
 const screen = new Screen(process.stdout, process.env);

@@ -40,10 +40,11 @@ function session(cluster: Cluster, programs: Clients): Session {
   const { kubeconfig } = cluster;
   const connection: Connection = loadConnection({ kubeconfig });
   const client = new KubeClient(connection, { userAgent: 'sluice-scenarios' });
+  const shell = new Kubectl(programs, kubeconfig);
   return {
     cluster,
     client,
-    shell: new Kubectl(programs, kubeconfig),
+    shell,
     namespace: async (prefix) => {
       const name = `${prefix}-${randomBytes(3).toString('hex')}`;
       await client.create(resources.namespaces, undefined, {
@@ -51,6 +52,8 @@ function session(cluster: Cluster, programs: Clients): Session {
         kind: 'Namespace',
         metadata: { name, labels: { 'pod-security.kubernetes.io/enforce': 'restricted' } },
       });
+      // Pods are refused until the account that they run as is there.
+      await shell.kubectl(['wait', '--for=create', 'serviceaccount/default', '-n', name, '--timeout=30s']);
       return name;
     },
     close: async () => {

@@ -1,5 +1,19 @@
 /** Every share of the traffic that a Model's status has shown, in order. */
-import type { World } from './world.ts';
+
+/** As much of a `World` as is needed here. */
+export interface ModelWatch {
+  onModel(
+    handler: (change: {
+      readonly key: string;
+      readonly now?: {
+        readonly metadata: { readonly name?: string };
+        readonly status?: {
+          readonly traffic?: readonly { readonly version: string; readonly weight: number }[];
+        };
+      };
+    }) => void,
+  ): () => void;
+}
 
 export interface Moment {
   /** Milliseconds since the epoch, when its event came. */
@@ -16,7 +30,7 @@ export interface Traffic {
   stop(): void;
 }
 
-export function watchTraffic(world: World, model: string): Traffic {
+export function watchTraffic(world: ModelWatch, model: string): Traffic {
   const moments: Moment[] = [];
   const stop = world.onModel(({ now }) => {
     if (now?.metadata.name !== model || now.status?.traffic === undefined) return;
