@@ -9,10 +9,12 @@ export const defaultModelSpec: ModelSpec = {
   rollout: {
     strategy: 'canary',
     steps: [
-      { weight: 5, hold: '30s' },
-      { weight: 25, hold: '30s' },
-      { weight: 50, hold: '30s' },
+      { weight: 5, hold: '30s', approval: false },
+      { weight: 25, hold: '30s', approval: false },
+      { weight: 50, hold: '30s', approval: false },
     ],
+    approval: false,
+    onNewVersion: 'supersede',
     bake: '10m',
   },
   rollback: { unreadyFor: '5s', minReady: '50%', startupDeadline: '10m' },

@@ -31,6 +31,8 @@ export const versionFailureReasons = {
   ReadinessLost: 'too few pods are ready',
   /** Pods were not ready in time. */
   StartupDeadlineExceeded: 'pods were not ready in time',
+  /** Somebody asked for it with `sluice.dev/abort`. */
+  Aborted: 'the rollout was aborted',
   /** `placement.pool` names no GPUPool. */
   PoolNotFound: 'the pool does not exist',
   /** The pool does not admit the namespace. */
@@ -56,6 +58,9 @@ export const progressReasons = {
   Idle: 'not selected; scaled to zero soon',
   NotSelected: 'no Model selects this version',
   RolloutInProgress: 'the version is being rolled out',
+  AwaitingApproval: 'the rollout waits for sluice.dev/approve',
+  Paused: 'the rollout is paused by sluice.dev/paused',
+  Queued: 'the version waits for the rollout before it',
   Serving: 'the version has its share of the traffic',
   NoTraffic: 'the version has no traffic',
   RoutersPending: 'routers do not all follow yet',
@@ -84,6 +89,10 @@ export const eventReasons = {
   StepReached: 'the candidate got another share',
   TrafficSuspended: 'the candidate lost its traffic until its pods are ready again',
   TrafficResumed: 'the candidate is ready again',
+  ApprovalRequired: 'the candidate waits for an approval',
+  Approved: 'the candidate was approved',
+  RetryRequested: 'a failed version is tried again',
+  RequestIgnored: 'what an annotation asks for cannot be done',
   VersionPromoted: 'the candidate became stable',
   RolledBack: 'a version failed and lost its traffic for good',
   Superseded: 'a candidate was given up for another version',

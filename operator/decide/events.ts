@@ -5,7 +5,7 @@ import { type Condition, conditionOf } from '../api/conditions.ts';
 import type { Model } from '../api/generated/model.ts';
 import type { ModelVersion } from '../api/generated/model-version.ts';
 import { podFailureReasons, type Reason, versionFailureReasons } from '../api/reasons.ts';
-import type { RolloutEvent } from './rollout.ts';
+import type { RolloutEvent } from './rollout/types.ts';
 
 /** Something for `kubectl describe` and `kubectl events`. */
 export interface DecidedEvent {

@@ -87,7 +87,9 @@ describe('the default policy', () => {
   it('is read in milliseconds and fractions', () => {
     assert.deepEqual(policyOf(defaultModelSpec), {
       strategy: 'canary',
-      steps: [5, 25, 50].map((weight) => ({ weight, holdMs: 30_000 })),
+      steps: [5, 25, 50].map((weight) => ({ weight, holdMs: 30_000, approval: false })),
+      approval: false,
+      onNewVersion: 'supersede',
       bakeMs: 600_000,
       unreadyForMs: 5_000,
       minReady: 0.5,

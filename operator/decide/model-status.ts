@@ -5,8 +5,9 @@ import { conditionsFrom } from '../api/conditions.ts';
 import type { Model, ModelStatus } from '../api/generated/model.ts';
 import type { Reason } from '../api/reasons.ts';
 import type { ModelObserved } from './observed.ts';
-import type { RolloutOutput, Target } from './rollout.ts';
-import { optional, statusFrom } from './rollout-state.ts';
+import { handledOf, requestsOf } from './requests.ts';
+import { optional, statusFrom } from './rollout/state.ts';
+import type { RolloutOutput, Target } from './rollout/types.ts';
 import type { Seen } from './see.ts';
 import { weightOf } from './shares.ts';
 import { type RouterFacts, summariseModel } from './summarise.ts';
@@ -30,7 +31,8 @@ export interface ModelContext {
   readonly now: number;
 }
 
-export function modelStatus({ metadata, status }: Model, context: ModelContext): ModelStatus {
+export function modelStatus(model: Model, context: ModelContext): ModelStatus {
+  const { metadata, status } = model;
   const { observed, seen, rollout, target, problem, routers, now } = context;
   const { stable, candidate } = rollout.state;
   const answering = rollout.shares.filter((share) => share.weight > 0);
@@ -42,6 +44,7 @@ export function modelStatus({ metadata, status }: Model, context: ModelContext):
     ...optional('problem', problem),
     routers,
     waitingFor: waitingFor(target, rollout),
+    paused: requestsOf(model).paused,
   });
   const generation = metadata.generation ?? 0;
   return {
@@ -49,6 +52,7 @@ export function modelStatus({ metadata, status }: Model, context: ModelContext):
     conditions: conditionsFrom(findings, status?.conditions, generation, now),
     phase: phaseOf(rollout, problem),
     ...statusFrom(rollout.state, candidate === undefined ? 0 : weightOf(rollout.shares, candidate.version)),
+    handled: handledOf(model),
     traffic: rollout.shares,
     routers: {
       ...optional('port', observed.port),

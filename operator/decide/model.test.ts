@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { defaultModelSpec } from '../api/defaults.ts';
 import { decideModel } from './model.ts';
 import { World } from './world.ts';
 
@@ -216,6 +217,128 @@ describe('stable', () => {
   });
 });
 
+describe('people', () => {
+  const annotate = (world: World, name: string, value: string): void =>
+    world.annotate(`sluice.dev/${name}`, value);
+
+  it('approve a step, and nothing but that step', () => {
+    const step = (weight: number, approval: boolean) => ({ weight, hold: '10s', approval });
+    const world = serving({
+      rollout: { ...defaultModelSpec.rollout, steps: [step(10, true), step(50, true)] },
+    });
+    world.add('6.0.0');
+    world.run(seconds(3_600));
+    assert.equal(world.weight('6.0.0'), 10);
+    assert.equal(world.condition('Ready'), 'False AwaitingApproval');
+    annotate(world, 'approve', 'first');
+    world.run(seconds(3_600));
+    assert.equal(world.weight('6.0.0'), 50, 'the same value does not approve the next step');
+    annotate(world, 'approve', 'second');
+    world.run(seconds(1));
+    assert.equal(world.weight('6.0.0'), 100);
+    assert.equal(world.transcript.filter((line) => line.includes('ApprovalRequired')).length, 2);
+  });
+
+  it('who make a candidate wait do not keep it from failing', () => {
+    const steps = [{ weight: 10, hold: '10s', approval: true }];
+    const world = serving({ rollout: { ...defaultModelSpec.rollout, steps } });
+    world.add('6.0.0');
+    world.run(seconds(60));
+    world.pods('6.0.0', 'crashing', 'ready');
+    world.settle();
+    assert.equal(world.weight('6.0.0'), 0);
+    assert.equal(world.condition('Ready', '6.0.0'), 'False CrashLoop');
+  });
+
+  it('approve the switch of a blue/green rollout', () => {
+    const world = serving({
+      rollout: { ...defaultModelSpec.rollout, strategy: 'blueGreen', approval: true },
+    });
+    world.add('6.0.0');
+    world.run(seconds(600));
+    assert.equal(world.weight('6.0.0'), 0);
+    annotate(world, 'approve', 'go');
+    world.run(seconds(1));
+    assert.equal(world.weight('6.0.0'), 100);
+  });
+
+  it('pause: nothing begins and nothing goes on, but a failure is rolled back', () => {
+    const world = serving();
+    world.add('6.0.0');
+    world.run(seconds(10));
+    annotate(world, 'paused', 'true');
+    world.add('7.0.0');
+    world.run(seconds(600));
+    assert.equal(world.weight('6.0.0'), 5);
+    assert.equal(world.condition('Ready'), 'False Paused');
+    world.pods('6.0.0', 'crashing', 'crashing');
+    world.settle();
+    assert.equal(world.weight('6.0.0'), 0);
+    annotate(world, 'paused', 'false');
+    world.run(seconds(1));
+    assert.equal(world.weight('7.0.0'), 5);
+  });
+
+  it('promote at once, but not what is not ready', () => {
+    const world = serving();
+    world.add('6.0.0');
+    world.settle();
+    annotate(world, 'promote', 'too early');
+    world.settle();
+    assert.match(
+      world.transcript.at(-1)!,
+      /RequestIgnored {3}sluice\.dev\/promote: not every pod of 6\.0\.0 is ready/,
+    );
+    world.run(seconds(5));
+    assert.equal(world.weight('6.0.0'), 5);
+    annotate(world, 'promote', 'now');
+    world.settle();
+    assert.equal(world.weight('6.0.0'), 100);
+  });
+
+  it('abort, and try again', () => {
+    const world = serving();
+    world.add('6.0.0');
+    world.run(seconds(5));
+    annotate(world, 'abort', 'now');
+    world.run(seconds(60));
+    assert.equal(world.weight('6.0.0'), 0);
+    assert.equal(world.condition('Ready', '6.0.0'), 'False Aborted');
+    world.annotate('sluice.dev/retry', 'please', '6.0.0');
+    world.run(seconds(5));
+    assert.equal(world.weight('6.0.0'), 5);
+    world.pods('6.0.0', 'crashing', 'crashing');
+    world.run(seconds(60));
+    assert.equal(world.weight('6.0.0'), 0, 'one value, one try');
+  });
+
+  it('are told when there is nothing to do what they ask for', () => {
+    const world = serving();
+    annotate(world, 'abort', 'x');
+    world.settle();
+    assert.deepEqual(world.transcript, [
+      '    1.0 RequestIgnored   sluice.dev/abort: nothing is being rolled out',
+    ]);
+  });
+});
+
+describe('a version that arrives in the middle of a rollout', () => {
+  it('waits when it should, unless it is named', () => {
+    const world = serving({ rollout: { ...defaultModelSpec.rollout, onNewVersion: 'queue' } });
+    world.add('6.0.0');
+    world.run(seconds(40));
+    world.add('7.0.0');
+    world.run(seconds(1));
+    assert.equal(world.weight('6.0.0'), 25);
+    world.run(seconds(70));
+    assert.equal(world.model?.status?.stable, '6.0.0');
+    assert.equal(world.weight('7.0.0'), 5);
+    world.configure({ serve: { version: '5.0.0' } });
+    world.run(seconds(1));
+    assert.equal(world.weight('5.0.0'), 100, 'reverting a commit does not queue');
+  });
+});
+
 describe('a fixed split', () => {
   const split = [
     { version: '5.0.0', weight: 2 },
@@ -296,6 +419,27 @@ describe('any sequence of events', () => {
     {
       weight: 1,
       arbitrary: fc.record({
+        do: fc.constant('ask' as const),
+        name: fc.constantFrom('paused', 'approve', 'promote', 'abort'),
+        value: fc.constantFrom('true', 'a', 'b', 'c'),
+      }),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.record({ do: fc.constant('retry' as const), version, value: fc.constantFrom('a', 'b') }),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        do: fc.constant('policy' as const),
+        strategy: fc.constantFrom('canary' as const, 'blueGreen' as const, 'immediate' as const),
+        approval: fc.boolean(),
+        onNewVersion: fc.constantFrom('supersede' as const, 'queue' as const),
+      }),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.record({
         do: fc.constant('serve' as const),
         serve: fc.oneof(
           fc.constantFrom({ version: 'latest' }, { version: '5.0.0' }, { version: '6.0.0' }),
@@ -319,7 +463,8 @@ describe('any sequence of events', () => {
           perform(world, act);
           world.settle();
         }
-        world.configure({ serve: { version: 'latest' } });
+        world.configure({ serve: { version: 'latest' }, rollout: defaultModelSpec.rollout });
+        world.annotate('sluice.dev/paused', 'false');
         for (const [name, running] of world.versions)
           if (running.replicas) world.pods(name, 'ready', 'ready');
         world.run(seconds(3_000));
@@ -362,6 +507,18 @@ describe('any sequence of events', () => {
           world.change(act.version, { server: { ...server, threads: act.threads + 1 } });
         }
         return;
+      case 'ask':
+        return world.annotate(`sluice.dev/${act.name}`, act.value);
+      case 'retry':
+        if (world.versions.has(act.version)) world.annotate('sluice.dev/retry', act.value, act.version);
+        return;
+      case 'policy': {
+        const { strategy, approval, onNewVersion } = act;
+        const steps = defaultModelSpec.rollout.steps.map((step) => ({ ...step, approval }));
+        return world.configure({
+          rollout: { ...defaultModelSpec.rollout, strategy, approval, onNewVersion, steps },
+        });
+      }
       case 'serve':
         world.configure({ serve: act.serve });
     }

@@ -10,9 +10,11 @@ import { changeEvents, type DecidedEvent, rolloutEvents } from './events.ts';
 import { modelStatus, problemOf } from './model-status.ts';
 import type { ModelObserved } from './observed.ts';
 import { policyOf } from './policy.ts';
+import { isRetried, requestsOf } from './requests.ts';
 import { type Part, partOf, roleOf } from './roles.ts';
-import { advance, type RolloutOutput, type Target } from './rollout.ts';
-import { optional, stateFrom } from './rollout-state.ts';
+import { advance } from './rollout/rollout.ts';
+import { optional, stateFrom } from './rollout/state.ts';
+import type { RolloutOutput, Target } from './rollout/types.ts';
 import { type Seen, see } from './see.ts';
 import { type Share, sameShares, weightOf } from './shares.ts';
 import { targetOf } from './target.ts';
@@ -56,7 +58,20 @@ export function decideModel(observed: ModelObserved, now: number): ModelDecision
   const acked = observed.routers.filter((router) => router.generation === published.generation).length;
   const total = observed.routers.length;
   const allAcked = total > 0 && acked === total;
-  const rollout = advance({ state, target, facts: seen, policy, acked: allAcked, now });
+  const rollout = advance({
+    state,
+    target,
+    facts: seen,
+    policy,
+    requests: requestsOf(model),
+    retried: new Set(
+      [...seen.values()]
+        .filter(({ observed: { object } }) => isRetried(object))
+        .map(({ version }) => version),
+    ),
+    acked: allAcked,
+    now,
+  });
 
   const changed = !sameShares(published.shares, rollout.shares);
   const routers = { total, acked: changed ? 0 : acked };

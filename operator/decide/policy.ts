@@ -1,12 +1,18 @@
 import { milliseconds } from '../api/duration.ts';
 import type { ModelSpec } from '../api/generated/model.ts';
-import type { RolloutPolicy } from './rollout.ts';
+import type { RolloutPolicy } from './rollout/types.ts';
 
 /** `spec.rollout` and `spec.rollback` as the rollout works with them. */
 export function policyOf({ rollout, rollback }: ModelSpec): RolloutPolicy {
   return {
     strategy: rollout.strategy,
-    steps: rollout.steps.map((step) => ({ weight: step.weight, holdMs: milliseconds(step.hold) })),
+    steps: rollout.steps.map(({ weight, hold, approval }) => ({
+      weight,
+      holdMs: milliseconds(hold),
+      approval,
+    })),
+    approval: rollout.approval,
+    onNewVersion: rollout.onNewVersion,
     bakeMs: milliseconds(rollout.bake),
     unreadyForMs: milliseconds(rollback.unreadyFor),
     minReady: Number.parseInt(rollback.minReady, 10) / 100,

@@ -2,8 +2,9 @@
 
 import { milliseconds } from '../api/duration.ts';
 import type { ModelRetention } from '../api/generated/model.ts';
-import { isLatched, type Target, type VersionFacts } from './rollout.ts';
-import type { RolloutState } from './rollout-state.ts';
+import { isLatched } from './rollout/draft.ts';
+import type { RolloutState } from './rollout/state.ts';
+import type { Target, VersionFacts } from './rollout/types.ts';
 
 export type Role = 'stable' | 'candidate' | 'member' | 'warm' | 'idle' | 'failed';
 

@@ -7,7 +7,7 @@ import { contentHash } from './content-hash.ts';
 import { type Failure, workloadFailure } from './failure.ts';
 import type { ModelObserved, VersionObserved } from './observed.ts';
 import { placementProblem } from './placement.ts';
-import { optional } from './rollout-state.ts';
+import { optional } from './rollout/state.ts';
 import type { Choice } from './target.ts';
 import { compareVersions } from './version-order.ts';
 

@@ -7,8 +7,9 @@ import { type Finding, type Findings, no, unknown, yes } from '../api/conditions
 import type { Reason } from '../api/reasons.ts';
 import type { Failure } from './failure.ts';
 import type { Part } from './roles.ts';
-import { hasTooFew, type VersionFacts } from './rollout.ts';
-import type { Candidate, Latch } from './rollout-state.ts';
+import { hasTooFew } from './rollout/draft.ts';
+import type { Candidate, Latch } from './rollout/state.ts';
+import type { VersionFacts } from './rollout/types.ts';
 
 /** What the routers of the namespace say about one model. */
 export interface RouterFacts {
@@ -137,7 +138,7 @@ function versionReady(
           ? podsText(facts)
           : `step ${candidate.step}, ${weight} % of the traffic`;
       return facts.failure === undefined
-        ? no('RolloutInProgress', where)
+        ? no(candidate === undefined ? 'RolloutInProgress' : progressOf(candidate), where)
         : no(facts.failure.reason, facts.failure.message);
     }
     case 'stable':
@@ -175,6 +176,7 @@ export interface ModelSummary {
   readonly routers: RouterFacts;
   /** Members of a split that have no share yet, though they should. */
   readonly waitingFor: readonly string[];
+  readonly paused: boolean;
 }
 
 /** All conditions of a Model. */
@@ -205,9 +207,17 @@ export function summariseModel(summary: ModelSummary): Findings {
   };
 }
 
-function modelReady({ problem, stable, candidate, routers, hasVersions, waitingFor }: ModelSummary): Finding {
+function modelReady({
+  problem,
+  stable,
+  candidate,
+  routers,
+  hasVersions,
+  waitingFor,
+  paused,
+}: ModelSummary): Finding {
   if (problem !== undefined) return no(problem.reason, problem.message);
-  if (candidate !== undefined) return no('RolloutInProgress', candidateText(candidate));
+  if (candidate !== undefined) return no(paused ? 'Paused' : progressOf(candidate), candidateText(candidate));
   if (stable === undefined) {
     return hasVersions
       ? no('NoReadyPods', 'no version serves')
@@ -221,6 +231,9 @@ function modelReady({ problem, stable, candidate, routers, hasVersions, waitingF
   if (waitingFor.length > 0) return no('PodsStarting', `waiting for ${waitingFor.join(', ')}`);
   return withRoute(routers, `${stable.version} serves`);
 }
+
+const progressOf = (candidate: Candidate): Reason =>
+  candidate.waitingFor === 'Approval' ? 'AwaitingApproval' : 'RolloutInProgress';
 
 const candidateText = (candidate: Candidate | undefined): string =>
   candidate === undefined

@@ -1,7 +1,8 @@
 import type { ModelSpec } from '../api/generated/model.ts';
 import type { ModelFailureReason } from '../api/reasons.ts';
-import { isLatched, type Target, type VersionFacts } from './rollout.ts';
-import type { Latch } from './rollout-state.ts';
+import { isLatched } from './rollout/draft.ts';
+import type { Latch } from './rollout/state.ts';
+import type { Target, VersionFacts } from './rollout/types.ts';
 import { compareVersions } from './version-order.ts';
 
 /** A version that can be asked for. */
@@ -58,7 +59,10 @@ export function targetOf(
       .sort(compareVersions)
       .at(-1);
     return {
-      target: newest === undefined ? { kind: 'unchanged' } : { kind: 'version', version: newest.version },
+      target:
+        newest === undefined
+          ? { kind: 'unchanged' }
+          : { kind: 'version', version: newest.version, latest: true },
     };
   }
   const named = versions.get(serve.version);
@@ -68,7 +72,7 @@ export function targetOf(
       `spec.serve.version: no ModelVersion of this model has version ${JSON.stringify(serve.version)}; ${known(versions)}`,
     );
   }
-  const target: Target = { kind: 'version', version: named.version };
+  const target: Target = { kind: 'version', version: named.version, latest: false };
   return isLatched(latched, named)
     ? { target, problem: latchProblem('spec.serve.version', named.version, latched) }
     : { target };

@@ -6,9 +6,10 @@ import type { ModelVersionStatus } from '../api/generated/model-version.ts';
 import { isTerminating, type Pod } from '../api/kubernetes.ts';
 import { type Failure, parseTermination } from './failure.ts';
 import type { VersionObserved } from './observed.ts';
+import { handledRetry } from './requests.ts';
 import type { Part } from './roles.ts';
-import type { RolloutOutput } from './rollout.ts';
-import { optional } from './rollout-state.ts';
+import { optional } from './rollout/state.ts';
+import type { RolloutOutput } from './rollout/types.ts';
 import type { Seen } from './see.ts';
 import { weightOf } from './shares.ts';
 import { type RouterFacts, summariseVersion } from './summarise.ts';
@@ -49,6 +50,7 @@ export function versionStatus(version: Seen, part: Part, context: VersionContext
     readyReplicas: version.ready,
     selector: `${labels.model}=${object.spec.model},${labels.version}=${object.spec.version}`,
     ...optional('pool', object.spec.placement.pool),
+    ...optional('handledRetry', handledRetry(object)),
     ...optional(
       'idleSince',
       part.idleSince === undefined ? undefined : new Date(part.idleSince).toISOString(),

@@ -9,7 +9,7 @@ import type { DecidedEvent } from './events.ts';
 import { container, podOf, readyPod } from './fixtures.ts';
 import { decideModel, type ModelDecision } from './model.ts';
 import type { ModelObserved } from './observed.ts';
-import { optional } from './rollout-state.ts';
+import { optional } from './rollout/state.ts';
 import { weightOf } from './shares.ts';
 
 type PodState = 'starting' | 'ready' | 'crashing';
@@ -55,6 +55,16 @@ export class World {
   configure(spec: Partial<ModelSpec>): void {
     assert.ok(this.model);
     this.model = { ...this.model, spec: { ...this.model.spec, ...spec } };
+  }
+
+  /** Annotates the Model, or a version of it. */
+  annotate(name: string, value: string, version?: string): void {
+    const annotated = <T extends Model | ModelVersion>(object: T): T => ({
+      ...object,
+      metadata: { ...object.metadata, annotations: { ...object.metadata.annotations, [name]: value } },
+    });
+    if (version === undefined) this.model = annotated(this.model!);
+    else this.versions.get(version)!.object = annotated(this.versions.get(version)!.object);
   }
 
   pods(version: string, ...states: PodState[]): void {

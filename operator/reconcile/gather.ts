@@ -3,7 +3,7 @@
 import type { ModelVersion } from '../api/generated/model-version.ts';
 import { isOwnedBy, isReady, type KubernetesObject } from '../api/kubernetes.ts';
 import type { ModelObserved, RouterObserved, VersionObserved } from '../decide/observed.ts';
-import { optional } from '../decide/rollout-state.ts';
+import { optional } from '../decide/rollout/state.ts';
 import { versionChildName } from '../resources/names.ts';
 import { byModel, byNamespace, byRouterNamespace, byVersion, versionKey } from './indexes.ts';
 import type { PortBook } from './port-book.ts';

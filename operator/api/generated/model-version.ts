@@ -139,6 +139,8 @@ export interface ModelVersionStatus {
   readonly selector?: string;
   /** GPUPool that the pods run on. */
   readonly pool?: string;
+  /** Value of the annotation sluice.dev/retry that was acted on last. */
+  readonly handledRetry?: string;
   /** When the version last lost its part in serving. */
   readonly idleSince?: string;
   readonly artifact?: ModelVersionStatusArtifact;

@@ -45,10 +45,22 @@ export interface ModelServeSplit {
 
 /** How traffic moves to another version. */
 export interface ModelRollout {
-  /** canary: by steps. immediate: all at once, as soon as every pod is ready. */
-  readonly strategy: 'canary' | 'immediate';
+  /**
+   * canary: by steps. blueGreen: all at once when every pod is ready and, with approval, somebody has
+   * approved. immediate: all at once when every pod is ready.
+   */
+  readonly strategy: 'canary' | 'blueGreen' | 'immediate';
   /** Steps of a canary. After the last one's hold the candidate takes all traffic. */
   readonly steps: readonly ModelRolloutStep[];
+  /**
+   * Whether a blueGreen switch waits for the annotation sluice.dev/approve. Steps of a canary have their own.
+   */
+  readonly approval: boolean;
+  /**
+   * What a version that arrives while another is being rolled out does. supersede: takes its place. queue:
+   * waits until it is through.
+   */
+  readonly onNewVersion: 'supersede' | 'queue';
   /** How long the former stable version is kept to return to after a promotion. */
   readonly bake: string;
 }
@@ -58,6 +70,8 @@ export interface ModelRolloutStep {
   readonly weight: number;
   /** How long the candidate is watched at this weight. */
   readonly hold: string;
+  /** Whether to wait, after the hold, for the annotation sluice.dev/approve. */
+  readonly approval: boolean;
 }
 
 /** When a candidate loses its traffic. */
@@ -98,6 +112,8 @@ export interface ModelStatus {
   readonly previous?: readonly string[];
   /** Version that is being rolled out. */
   readonly candidate?: ModelStatusCandidate;
+  /** The last values of the annotations that ask for something once, so that each is done once. */
+  readonly handled?: ModelStatusHandled;
   /** Live shares in percent, in the order of the routers' ranges. */
   readonly traffic?: readonly ModelStatusTraffic[];
   /** Versions that failed and are not tried again until their spec changes. */
@@ -132,6 +148,17 @@ export interface ModelStatusCandidate {
   readonly since: string;
   /** Since when too few of its pods are ready. */
   readonly unreadySince?: string;
+  /** The last step that was approved. */
+  readonly approvedStep?: number;
+  /** What it waits for though its hold is over. */
+  readonly waitingFor?: 'Approval' | 'Routers';
+}
+
+/** The last values of the annotations that ask for something once, so that each is done once. */
+export interface ModelStatusHandled {
+  readonly approve?: string;
+  readonly promote?: string;
+  readonly abort?: string;
 }
 
 export interface ModelStatusTraffic {

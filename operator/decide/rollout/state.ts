@@ -3,8 +3,8 @@
  * there, so that an operator that starts anew goes on where the last one stopped.
  */
 
-import type { ModelStatus } from '../api/generated/model.ts';
-import type { EventReason } from '../api/reasons.ts';
+import type { ModelStatus } from '../../api/generated/model.ts';
+import type { EventReason } from '../../api/reasons.ts';
 
 /** The version being rolled out. */
 export interface Candidate {
@@ -17,6 +17,10 @@ export interface Candidate {
   readonly since: number;
   /** Since when too few of its pods are ready; it has no traffic then. */
   readonly unreadySince?: number;
+  /** The last step that somebody approved. */
+  readonly approvedStep?: number;
+  /** What it waits for though its hold is over. */
+  readonly waitingFor?: 'Approval' | 'Routers';
 }
 
 /** A content that failed. */
@@ -79,6 +83,8 @@ export function stateFrom(status: ModelStatus | undefined): RolloutState {
             startedAt: Date.parse(candidate.startedAt),
             since: Date.parse(candidate.since),
             ...optional('unreadySince', time(candidate.unreadySince)),
+            ...optional('approvedStep', candidate.approvedStep),
+            ...optional('waitingFor', candidate.waitingFor),
           },
     ),
     latched: (status?.latched ?? []).map((latch) => ({ ...latch, at: Date.parse(latch.at) })),
@@ -122,6 +128,8 @@ export function statusFrom(state: RolloutState, candidateWeight: number): Stored
               'unreadySince',
               candidate.unreadySince === undefined ? undefined : text(candidate.unreadySince),
             ),
+            ...optional('approvedStep', candidate.approvedStep),
+            ...optional('waitingFor', candidate.waitingFor),
           },
     ),
     latched: state.latched.map((latch) => ({ ...latch, at: text(latch.at) })),

@@ -1,0 +1,58 @@
+/** Who gets which share of the traffic. */
+
+import { proportional, routable, type Share } from '../shares.ts';
+import { type Draft, isLatched } from './draft.ts';
+
+/** Who gets what, after those that cannot answer have lost their part. */
+export function sharesOf(draft: Draft): Share[] {
+  const { facts, target } = draft.input;
+  const { stable, candidate, previous, latched } = draft.state;
+  const canAnswer = (version: string): boolean => {
+    const known = facts.get(version);
+    if (known === undefined || known.ready === 0 || isLatched(latched, known)) return false;
+    return candidate?.version !== version || candidate.unreadySince === undefined;
+  };
+  const planned =
+    target.kind === 'split' ? splitShares(draft, target.parts, canAnswer) : rolloutShares(draft, canAnswer);
+  const others = [...facts.keys()].filter((version) => version !== candidate?.version).reverse();
+  const heirs = [stable, candidate?.version, ...previous, ...others].filter(
+    (version) => version !== undefined,
+  );
+  if (planned.length === 0) {
+    const heir = heirs.find((version) => canAnswer(version));
+    return heir === undefined ? [] : [{ version: heir, weight: 100 }];
+  }
+  const named = new Set([stable, candidate?.version]);
+  return routable(planned, canAnswer, heirs).filter((share) => share.weight > 0 || named.has(share.version));
+}
+
+function rolloutShares(draft: Draft, canAnswer: (version: string) => boolean): Share[] {
+  const { stable, candidate } = draft.state;
+  if (stable === undefined) {
+    return candidate !== undefined && canAnswer(candidate.version)
+      ? [{ version: candidate.version, weight: 100 }]
+      : [];
+  }
+  if (candidate === undefined || candidate.version === stable) return [{ version: stable, weight: 100 }];
+  const planned = candidate.step === 0 ? 0 : (draft.input.policy.steps[candidate.step - 1]?.weight ?? 100);
+  return proportional([
+    { version: stable, weight: 100 - planned },
+    { version: candidate.version, weight: planned },
+  ]);
+}
+
+/** A member gets its part when it can answer; a former stable version serves until one can. */
+function splitShares(
+  draft: Draft,
+  parts: readonly Share[],
+  canAnswer: (version: string) => boolean,
+): Share[] {
+  const { stable, latched } = draft.state;
+  const able = parts.some((part) => part.weight > 0 && canAnswer(part.version));
+  if (!able && stable !== undefined && canAnswer(stable)) return [{ version: stable, weight: 100 }];
+  const eligible = parts.filter((part) => {
+    const known = draft.input.facts.get(part.version);
+    return known !== undefined && !isLatched(latched, known);
+  });
+  return proportional(eligible);
+}

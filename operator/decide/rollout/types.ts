@@ -1,0 +1,77 @@
+/** What a rollout is decided from, and what comes of it. */
+
+import type { EventReason, VersionFailureReason } from '../../api/reasons.ts';
+import type { Failure } from '../failure.ts';
+import type { Requests } from '../requests.ts';
+import type { Share } from '../shares.ts';
+import type { RolloutState } from './state.ts';
+
+/** What a rollout needs to know of one version. */
+export interface VersionFacts {
+  readonly version: string;
+  readonly contentHash: string;
+  /** Pods it should have while it runs. */
+  readonly wanted: number;
+  readonly ready: number;
+  readonly failure?: Failure;
+  /** Why it cannot have pods at all now, though nothing has been tried yet. */
+  readonly blocked?: Failure;
+}
+
+/** `spec.rollout` and `spec.rollback`, in milliseconds and fractions. */
+export interface RolloutPolicy {
+  readonly strategy: 'canary' | 'blueGreen' | 'immediate';
+  readonly steps: readonly { readonly weight: number; readonly holdMs: number; readonly approval: boolean }[];
+  /** Whether a blueGreen switch waits for somebody. */
+  readonly approval: boolean;
+  readonly onNewVersion: 'supersede' | 'queue';
+  readonly bakeMs: number;
+  readonly unreadyForMs: number;
+  /** Fraction of the wanted pods, 0 to 1. */
+  readonly minReady: number;
+  readonly startupDeadlineMs: number;
+}
+
+/** What the spec wants, after `latest` and names have been looked up. */
+export type Target =
+  | {
+      readonly kind: 'version';
+      readonly version: string;
+      /** Whether it is only wanted for being the newest: a named version never queues. */
+      readonly latest: boolean;
+    }
+  | { readonly kind: 'split'; readonly parts: readonly Share[] }
+  /** Nothing to serve, or nothing that may be served: what runs goes on. */
+  | { readonly kind: 'unchanged' };
+
+export interface RolloutInput {
+  readonly state: RolloutState;
+  readonly target: Target;
+  readonly facts: ReadonlyMap<string, VersionFacts>;
+  readonly policy: RolloutPolicy;
+  readonly requests: Requests;
+  /** Failed versions that somebody wants tried again. */
+  readonly retried: ReadonlySet<string>;
+  /** Whether every ready router follows the shares published last. */
+  readonly acked: boolean;
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+}
+
+/** Something to tell people: about the model, and about a version where one is concerned. */
+export interface RolloutEvent {
+  readonly type: 'Normal' | 'Warning';
+  readonly reason: EventReason;
+  readonly version?: string;
+  readonly message: string;
+  /** For a failure: the reason that the version's own event carries. */
+  readonly failure?: VersionFailureReason;
+}
+
+export interface RolloutOutput {
+  readonly state: RolloutState;
+  readonly shares: readonly Share[];
+  readonly events: readonly RolloutEvent[];
+  /** When something is due though nothing happens. */
+  readonly wakeAt?: number;
+}
