@@ -10,6 +10,7 @@ import { deploymentController } from './deployment/controller.ts';
 import { disruptionController } from './disruption.ts';
 import { endpointSliceController } from './endpointslice/controller.ts';
 import { garbageCollector } from './garbage/collector.ts';
+import { jobController } from './job/controller.ts';
 import { Caches, type Context, type Controller, type Log } from './machinery/context.ts';
 import { runControllers } from './machinery/manager.ts';
 import { EventRecorder } from './machinery/recorder.ts';
@@ -52,6 +53,7 @@ export async function startControllers(options: ControllersOptions): Promise<() 
       serviceAccountController(contextOf('service-account-controller'), options.rootCa),
       deploymentController(contextOf('deployment-controller')),
       replicaSetController(contextOf('replicaset-controller')),
+      jobController(contextOf('job-controller')),
       endpointSliceController(contextOf('endpoint-slice-controller')),
       namespaceController(contextOf('namespace-controller')),
       garbageCollector(contextOf('garbage-collector')),

@@ -10,8 +10,10 @@ export function runControllers(context: Context, controllers: readonly Controlle
       visit: (key) => controller.visit(key),
       failed: (key, error, attempt) => {
         const known = KubeError.from(error);
-        // A conflict means that the cache was behind; the next visit sees more.
-        if (known.code === 409 && attempt < 4) return;
+        // A conflict, or an object that is gone, means that the cache was behind; the next visit sees more.
+        if ((known.code === 409 || known.code === 404) && attempt < 4) return;
+        // A namespace that is going takes nothing new, and soon its controllers' objects are gone too.
+        if (known.code === 403 && known.message.includes('being terminated')) return;
         context.log('visit failed', {
           controller: controller.name,
           key,
