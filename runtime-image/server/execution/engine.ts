@@ -156,6 +156,12 @@ export class Engine {
     return promise;
   }
 
+  /** Ends one worker as a crash would, for tests and drills; another takes its place. */
+  async loseWorker(): Promise<void> {
+    const [worker] = this.#workers;
+    await worker?.stop();
+  }
+
   /** Stops the workers. What still waits or runs is answered with Unavailable. */
   async close(): Promise<void> {
     this.#closed = true;
