@@ -124,9 +124,25 @@ function feed(input: PackedTensor, buffer: ArrayBuffer): ort.Tensor {
   if ('text' in input) return new ort.Tensor('string', [...input.text], input.shape);
   if (input.datatype === 'BYTES') throw new Error('BYTES travel as text');
   const { array: Elements, size } = elements[input.datatype];
-  const data = new Elements(buffer, input.offset, input.bytes / size);
+  const count = input.bytes / size;
+  if (input.datatype === 'FP16') return halves(new Uint16Array(buffer, input.offset, count), input.shape);
+  const data = new Elements(buffer, input.offset, count);
   // The constructor's overloads list one array type per element type; the table above pairs them.
   return new ort.Tensor(onnxTypeOf(input.datatype) as 'float32', data as Float32Array, input.shape);
+}
+
+/**
+ * Where JavaScript has a Float16Array, the tensor class insists on it; but the native side (1.30) sees an array without
+ * bytes. It takes the bits as Uint16Array, and anything that has a tensor's fields.
+ */
+function halves(bits: Uint16Array, dims: readonly number[]): ort.Tensor {
+  const tensor = new ort.Tensor('float16', new Uint16Array(0), [0]);
+  return Object.defineProperties(tensor, {
+    data: { value: bits },
+    cpuData: { value: bits },
+    dims: { value: dims },
+    size: { value: bits.length },
+  });
 }
 
 function outputData(tensor: ort.Tensor): Uint8Array<ArrayBuffer> | readonly string[] {
