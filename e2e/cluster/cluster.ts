@@ -28,6 +28,7 @@ import { defaultNodes, type NodeSpec } from './node-spec.ts';
 import type { ControlOptions, ControlReady } from './parts/control.ts';
 import type { NodesOptions } from './parts/nodes.ts';
 import { startPart } from './parts/part.ts';
+import { untilReady } from './ready.ts';
 
 export type ClusterKind = 'embedded' | 'assets' | 'external';
 
@@ -69,6 +70,8 @@ export interface Cluster {
 
 const prefix = 'sluice-';
 const defaultGraceMs = 40_000;
+/** How long nodes may take to be usable once they run, in milliseconds. */
+const readyMs = 60_000;
 
 /** Starts the cluster that the environment asks for; resolves when kubectl and Helm can work with it. */
 export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
@@ -118,6 +121,11 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
       log: join(logs, 'nodes.log'),
     });
     stops.push(() => nodes.stop());
+    await untilReady(
+      kubeconfig,
+      specs.map(({ name }) => name),
+      readyMs,
+    );
     return {
       kind: assets === undefined ? 'embedded' : 'assets',
       kubeconfig,

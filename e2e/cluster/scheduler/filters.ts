@@ -61,9 +61,12 @@ const hostPorts: Filter = (pod, room) => {
 };
 
 const resources: Filter = (pod, room) => {
-  const short = shortOf(demandOf(pod), room.supply, room.used);
+  const demand = demandOf(pod);
+  const short = shortOf(demand, room.supply, room.used);
   if (short.length === 0) return undefined;
-  return perhaps(...short.map((name) => (name === 'pods' ? 'Too many pods' : `Insufficient ${name}`)));
+  const reasons = short.map((name) => (name === 'pods' ? 'Too many pods' : `Insufficient ${name}`));
+  // What an empty node hasn't got, nobody can make room for.
+  return { reasons, curable: shortOf(demand, room.supply, {}).length === 0 };
 };
 
 const spread: Filter = (pod, room, around) => {

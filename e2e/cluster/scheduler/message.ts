@@ -1,3 +1,8 @@
+/** Why preemption comes to nothing: the pod may not preempt, or no node would be helped (one reason each). */
+export type Failure =
+  | { readonly kind: 'ineligible'; readonly reason: string }
+  | { readonly kind: 'fruitless'; readonly reasons: readonly string[] };
+
 /** How many nodes said what, in Kubernetes' words: `0/3 nodes are available: 2 Insufficient cpu, 1 Too many pods.` */
 export function tally(nodes: number, reasons: readonly string[]): string {
   const counts = new Map<string, number>();
@@ -7,14 +12,16 @@ export function tally(nodes: number, reasons: readonly string[]): string {
   return parts.length === 0 ? `${head}.` : `${head}: ${parts.join(', ')}.`;
 }
 
-/** The message of a pod that fits nowhere, with what came of trying to make room for it. */
+/**
+ * The message of a pod that fits nowhere. `preemption` says why no room can be made for it; `undefined`: it is being made.
+ */
 export function unschedulableMessage(
   nodes: number,
   reasons: readonly string[],
-  preemption: readonly string[],
+  preemption: Failure | undefined,
 ): string {
   if (nodes === 0) return 'no nodes available to schedule pods';
-  const [only] = preemption;
-  const outcome = only?.startsWith('not eligible') === true ? only : tally(nodes, preemption);
-  return `${tally(nodes, reasons)} preemption: ${outcome}`;
+  if (preemption === undefined) return tally(nodes, reasons);
+  const outcome = preemption.kind === 'ineligible' ? preemption.reason : tally(nodes, preemption.reasons);
+  return `${tally(nodes, reasons)} no new claims to deallocate, preemption: ${outcome}`;
 }

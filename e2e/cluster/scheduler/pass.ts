@@ -77,14 +77,14 @@ function place(
   if (leaving) {
     // Room is being made already: nobody less important may take it.
     nominated.add(pod);
-    const why = 'not eligible due to a terminating pod on the nominated node.';
-    const message = unschedulableMessage(nodes, reasons, [why]);
+    const reason = 'not eligible due to a terminating pod on the nominated node.';
+    const message = unschedulableMessage(nodes, reasons, { kind: 'ineligible', reason });
     return { kind: 'refuse', pod, message, nominate: nominated.name, victims: [] };
   }
   const isProtected = (one: Readonly<Pod>) => evicted.has(one) || observed.isProtected(one);
   const outcome = preempt(pod, refusals, around, isProtected);
-  if (outcome.kind === 'none') {
-    const message = unschedulableMessage(nodes, reasons, outcome.reasons);
+  if (outcome.kind !== 'found') {
+    const message = unschedulableMessage(nodes, reasons, outcome);
     return { kind: 'refuse', pod, message, nominate: undefined, victims: [] };
   }
   const { room, victims } = outcome.preemption;
@@ -93,7 +93,7 @@ function place(
     evicted.add(victim);
   }
   room.add(pod);
-  const message = unschedulableMessage(nodes, reasons, []);
+  const message = unschedulableMessage(nodes, reasons, undefined);
   return { kind: 'refuse', pod, message, nominate: room.name, victims };
 }
 

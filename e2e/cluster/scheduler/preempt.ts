@@ -1,5 +1,6 @@
 import type { Pod } from '../controllers/machinery/kinds.ts';
 import { type Refusal, refuse, type Surroundings } from './filters.ts';
+import type { Failure } from './message.ts';
 import type { Room } from './room.ts';
 
 /** A node that would take the pod if these pods left it. */
@@ -8,10 +9,8 @@ export interface Preemption {
   readonly victims: readonly Readonly<Pod>[];
 }
 
-/** What preemption came to, with the reasons per node where it came to nothing. */
-export type Outcome =
-  | { readonly kind: 'found'; readonly preemption: Preemption }
-  | { readonly kind: 'none'; readonly reasons: readonly string[] };
+/** What preemption came to. */
+export type Outcome = { readonly kind: 'found'; readonly preemption: Preemption } | Failure;
 
 /**
  * Finds the node where making room costs least: the lowest of the highest victim priorities, then the lowest
@@ -24,7 +23,7 @@ export function preempt(
   isProtected: (pod: Readonly<Pod>) => boolean,
 ): Outcome {
   if (pod.spec.preemptionPolicy === 'Never') {
-    return { kind: 'none', reasons: ['not eligible due to preemptionPolicy=Never.'] };
+    return { kind: 'ineligible', reason: 'not eligible due to preemptionPolicy=Never.' };
   }
   const found: Preemption[] = [];
   const reasons: string[] = [];
@@ -38,7 +37,7 @@ export function preempt(
     else found.push({ room, victims });
   }
   const [preemption] = found.toSorted(byCost(isProtected));
-  return preemption === undefined ? { kind: 'none', reasons } : { kind: 'found', preemption };
+  return preemption === undefined ? { kind: 'fruitless', reasons } : { kind: 'found', preemption };
 }
 
 /** The fewest, least important pods whose leaving makes the node fit; `undefined` where nothing does. */
