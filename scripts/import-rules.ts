@@ -26,8 +26,7 @@ export const rules: Readonly<Record<string, Rule>> = {
   'operator/resources': { allowed: ['operator/api', contract] },
   'operator/engine': { allowed: [], packages: 'none' },
   'operator/kube': {
-    allowed: ['operator/api', 'operator/engine', 'kube-client', contract],
-    types: ['operator/reconcile/ports.ts'],
+    allowed: ['operator/api', 'operator/engine', 'operator/reconcile/ports.ts', 'kube-client', contract],
   },
   'operator/reconcile': {
     allowed: ['operator/decide', 'operator/resources', 'operator/api', contract],

@@ -84,20 +84,8 @@ export class ScriptedApi {
 
   /** Creates or changes an object. */
   put(name: string, spec: unknown = {}, namespace = 'ns'): void {
-    const key = `${namespace}/${name}`;
-    const before = this.objects.get(key);
-    const version = ++this.#version;
-    const uid = before?.metadata.uid ?? `uid-${++this.#uid}`;
-    const metadata = {
-      name,
-      namespace,
-      uid,
-      resourceVersion: String(version),
-      managedFields: [{ manager: 'test' }],
-    };
-    const object = { metadata, spec } as unknown as KubeObject;
-    this.objects.set(key, object);
-    this.#publish({ type: before === undefined ? 'ADDED' : 'MODIFIED', object, version });
+    const metadata = { managedFields: [{ manager: 'test' }] };
+    this.write({ metadata, spec } as unknown as KubeObject, namespace, name);
   }
 
   remove(name: string, namespace = 'ns'): void {
@@ -178,8 +166,64 @@ export class ScriptedApi {
       this.scripts.splice(this.scripts.indexOf(script), 1);
       return;
     }
-    if (url.searchParams.has('watch')) this.#watch(Number(url.searchParams.get('resourceVersion')), response);
+    const named = /^\/apis?\/.*\/namespaces\/([^/]+)\/([^/]+)(?:\/([^/]+))?(?:\/([^/]+))?$/.exec(
+      url.pathname,
+    );
+    if (named?.[3] !== undefined || request.method !== 'GET') {
+      this.#object(request, response, named?.[1] ?? '', named?.[3], named?.[4]);
+    } else if (url.searchParams.has('watch'))
+      this.#watch(Number(url.searchParams.get('resourceVersion')), response);
     else this.#list(url.searchParams, response);
+  }
+
+  /** Just enough of reading and writing one object: versions are checked, patches are merged at the top level. */
+  #object(
+    request: Recorded,
+    response: ServerResponse,
+    namespace: string,
+    path?: string,
+    subresource?: string,
+  ): void {
+    const body = (request.body === '' ? {} : JSON.parse(request.body)) as Partial<KubeObject> & {
+      status?: unknown;
+      preconditions?: { uid?: string };
+    };
+    const name = path ?? body.metadata?.name ?? '';
+    const before = this.objects.get(`${namespace}/${name}`);
+    if (request.method === 'POST' && before !== undefined) return answer(response, 409, 'AlreadyExists');
+    const isApply = request.headers['content-type'] === 'application/apply-patch+yaml';
+    if (request.method !== 'POST' && before === undefined && !isApply)
+      return answer(response, 404, 'NotFound');
+    if (request.method === 'GET') return void response.end(JSON.stringify(before));
+    const version = body.metadata?.resourceVersion;
+    const uid = body.preconditions?.uid;
+    if (
+      (version !== undefined && version !== before?.metadata.resourceVersion) ||
+      (uid !== undefined && uid !== before?.metadata.uid)
+    ) {
+      return answer(response, 409, 'Conflict');
+    }
+    if (request.method === 'DELETE') this.remove(name, namespace);
+    else if (subresource === 'status') {
+      this.write({ ...before!, status: body.status } as KubeObject, namespace, name);
+    } else {
+      this.write((request.method === 'PATCH' ? { ...before, ...body } : body) as KubeObject, namespace, name);
+    }
+    response.end(
+      JSON.stringify(this.objects.get(`${namespace}/${name}`) ?? { kind: 'Status', status: 'Success' }),
+    );
+  }
+
+  /** Creates or replaces an object as it is given, but for what a server sets itself. */
+  write(object: KubeObject, namespace: string, name: string): void {
+    const key = `${namespace}/${name}`;
+    const before = this.objects.get(key);
+    const version = ++this.#version;
+    const uid = before?.metadata.uid ?? `uid-${++this.#uid}`;
+    const metadata = { ...object.metadata, name, namespace, uid, resourceVersion: String(version) };
+    const written = { ...object, metadata };
+    this.objects.set(key, written);
+    this.#publish({ type: before === undefined ? 'ADDED' : 'MODIFIED', object: written, version });
   }
 
   #watch(since: number, response: ServerResponse): void {

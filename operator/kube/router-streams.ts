@@ -1,0 +1,206 @@
+/**
+ * One gRPC stream to every ready router pod: which generation of a model's shares it follows, and its counters.
+ * The operator dials, because a router never calls out.
+ */
+import { fileURLToPath } from 'node:url';
+import {
+  type ClientReadableStream,
+  credentials,
+  loadPackageDefinition,
+  type ServiceClientConstructor,
+} from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
+import { routerPorts, telemetryProto } from '#contract';
+import { BackOff } from '../../kube-client/back-off.ts';
+import type { Change } from '../../kube-client/informer.ts';
+import type { Logger } from '../../kube-client/logger.ts';
+import { isReady, type Pod } from '../api/kubernetes.ts';
+import type { Clock } from '../engine/clock.ts';
+import type { RouterReports } from '../reconcile/ports.ts';
+
+export interface VersionReport {
+  readonly version: string;
+  /** Servers that may get requests now. */
+  readonly servers: number;
+  /** Since the start of the epoch. */
+  readonly requests: number;
+  readonly errors: number;
+  /** Requests being answered now. */
+  readonly inFlight: number;
+}
+
+export interface ModelReport {
+  readonly model: string;
+  readonly uid: string;
+  readonly generation: number;
+  readonly versions: readonly VersionReport[];
+}
+
+export interface Report {
+  readonly router: string;
+  /** Changes when counters start again from zero. */
+  readonly epoch: string;
+  readonly models: readonly ModelReport[];
+}
+
+export interface RouterStreamsOptions {
+  readonly pods: { subscribe(handler: (change: Change<Pod>) => void): () => void };
+  readonly isRouter: (pod: Pod) => boolean;
+  /** A router has begun or ceased to follow a generation of a model. */
+  readonly onChange: (namespace: string, model: string) => void;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  /** How often a router reports when nothing changes. Default 1 s. */
+  readonly intervalMs?: number;
+  /** Port of every router. */
+  readonly port?: number;
+}
+
+const telemetry = (() => {
+  const definition = loadSync(fileURLToPath(telemetryProto), { longs: Number, defaults: true });
+  const loaded = loadPackageDefinition(definition) as unknown as {
+    sluice: { router: { v1: { Telemetry: ServiceClientConstructor } } };
+  };
+  return loaded.sluice.router.v1.Telemetry;
+})();
+
+export class RouterStreams implements RouterReports {
+  readonly #options: RouterStreamsOptions;
+  /** By `namespace/pod`. */
+  readonly #streams = new Map<string, RouterStream>();
+  #unsubscribe: (() => void) | undefined;
+
+  constructor(options: RouterStreamsOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#unsubscribe ??= this.#options.pods.subscribe((change) => this.#follow(change));
+  }
+
+  stop(): void {
+    this.#unsubscribe?.();
+    for (const stream of this.#streams.values()) stream.close();
+    this.#streams.clear();
+  }
+
+  generation(namespace: string, pod: string, modelUid: string): number | undefined {
+    return this.#streams.get(`${namespace}/${pod}`)?.report?.models.find(({ uid }) => uid === modelUid)
+      ?.generation;
+  }
+
+  /** The last reports of the routers of a namespace that are connected now, by pod. */
+  reports(namespace: string): ReadonlyMap<string, Report> {
+    const prefix = `${namespace}/`;
+    const entries = [...this.#streams].flatMap(([key, { report }]): [string, Report][] =>
+      key.startsWith(prefix) && report !== undefined ? [[key.slice(prefix.length), report]] : [],
+    );
+    return new Map(entries);
+  }
+
+  /** How many routers there should be a stream to, and to how many there is. */
+  get connected(): { readonly wanted: number; readonly open: number } {
+    const open = [...this.#streams.values()].filter(({ report }) => report !== undefined).length;
+    return { wanted: this.#streams.size, open };
+  }
+
+  #follow({ key, now }: Change<Pod>): void {
+    const address =
+      now !== undefined && this.#options.isRouter(now) && isReady(now) ? now.status?.podIP : undefined;
+    const current = this.#streams.get(key);
+    if (current?.address === address) return;
+    current?.close();
+    this.#streams.delete(key);
+    if (address !== undefined) this.#streams.set(key, new RouterStream(key, address, this.#options));
+  }
+}
+
+/** The stream to one pod, opened again whenever it ends. */
+class RouterStream {
+  readonly address: string;
+  report: Report | undefined;
+  readonly #namespace: string;
+  readonly #key: string;
+  readonly #options: RouterStreamsOptions;
+  readonly #client: InstanceType<ServiceClientConstructor>;
+  readonly #backOff = new BackOff({ baseMs: 100, capMs: 5_000 });
+  readonly #intervalMs: number;
+  #call: ClientReadableStream<Report> | undefined;
+  #cancelTimer: () => void = () => {};
+  #closed = false;
+
+  constructor(key: string, address: string, options: RouterStreamsOptions) {
+    this.address = address;
+    this.#key = key;
+    this.#namespace = key.slice(0, key.indexOf('/'));
+    this.#options = options;
+    this.#intervalMs = options.intervalMs ?? 1_000;
+    const host = address.includes(':') ? `[${address}]` : address;
+    this.#client = new telemetry(
+      `${host}:${options.port ?? routerPorts.telemetry}`,
+      credentials.createInsecure(),
+      {
+        'grpc.enable_http_proxy': 0,
+        'grpc.keepalive_time_ms': 10_000,
+        'grpc.keepalive_timeout_ms': 3_000,
+        'grpc.max_receive_message_length': 16 * 1024 * 1024,
+        'grpc.initial_reconnect_backoff_ms': 100,
+        'grpc.max_reconnect_backoff_ms': 5_000,
+      },
+    );
+    this.#open();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#cancelTimer();
+    this.#call?.cancel();
+    this.#client.close();
+    this.#set(undefined);
+  }
+
+  #open(): void {
+    const call = this.#client['Watch']!({ intervalMs: this.#intervalMs }) as ClientReadableStream<Report>;
+    this.#call = call;
+    this.#watchSilence(call);
+    call.on('data', (report: Report) => {
+      if (this.#call !== call) return;
+      this.#backOff.reset();
+      this.#watchSilence(call);
+      this.#set(report);
+    });
+    // `error` comes before `end` or without it; whichever comes first ends this call.
+    call.on('error', (error) => this.#ended(call, error.message));
+    call.on('end', () => this.#ended(call, 'the router ended it'));
+  }
+
+  /** A router that has been cut off says nothing, which is no error to gRPC for a long time. */
+  #watchSilence(call: ClientReadableStream<Report>): void {
+    this.#cancelTimer();
+    const ms = this.#intervalMs * 3 + 2_000;
+    this.#cancelTimer = this.#options.clock.setTimer(ms, () => {
+      call.cancel();
+      this.#ended(call, `silent for ${ms} ms`);
+    });
+  }
+
+  #ended(call: ClientReadableStream<Report>, why: string): void {
+    if (this.#closed || this.#call !== call) return;
+    this.#call = undefined;
+    this.#cancelTimer();
+    const ms = this.#backOff.next();
+    this.#options.logger.warn(`stream to router ${this.#key} ended: ${why}`, { retryMs: Math.round(ms) });
+    this.#set(undefined);
+    this.#cancelTimer = this.#options.clock.setTimer(ms, () => this.#open());
+  }
+
+  #set(report: Report | undefined): void {
+    const before = new Map(this.report?.models.map((model) => [model.uid, model]));
+    const now = new Map(report?.models.map((model) => [model.uid, model]));
+    this.report = report;
+    for (const uid of new Set([...before.keys(), ...now.keys()])) {
+      if (before.get(uid)?.generation === now.get(uid)?.generation) continue;
+      this.#options.onChange(this.#namespace, (now.get(uid) ?? before.get(uid))!.model);
+    }
+  }
+}

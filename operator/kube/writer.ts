@@ -1,0 +1,169 @@
+/**
+ * Everything the operator writes, but events and its lease. Each write asks the fence first.
+ *
+ * - Children go through server-side apply with the field manager `sluice` and force: of the fields we set we are the
+ *   authority, and fields that we do not set (replicas under an autoscaler) stay with whoever owns them.
+ * - A status goes through PUT of `/status` with the resource version that was read: it replaces the whole status,
+ *   which a merge patch cannot (it does not remove fields), and it never overwrites what we have not seen.
+ */
+import { createHash } from 'node:crypto';
+import type { KubeClient } from '../../kube-client/client.ts';
+import { isAlreadyExists, isConflict, isNotFound } from '../../kube-client/errors.ts';
+import { type Resource, resources } from '../../kube-client/resources.ts';
+import { gpuPoolResource } from '../api/generated/gpu-pool.ts';
+import { modelResource } from '../api/generated/model.ts';
+import { modelVersionResource } from '../api/generated/model-version.ts';
+import type { DesiredObject, KubernetesObject } from '../api/kubernetes.ts';
+import { TerminalError } from '../engine/errors.ts';
+import type { Writer } from '../reconcile/ports.ts';
+import { sameJson } from './equal.ts';
+import { translate } from './errors.ts';
+import type { Fence } from './fence.ts';
+
+export const fieldManager = 'sluice';
+
+const written: readonly Resource[] = [
+  modelResource,
+  modelVersionResource,
+  gpuPoolResource,
+  resources.deployments,
+  resources.services,
+  resources.serviceaccounts,
+  resources.rolebindings,
+  resources.poddisruptionbudgets,
+];
+
+/** What the server had after we applied something, to see later whether it is still so. */
+interface Applied {
+  readonly hash: string;
+  readonly uid: string | undefined;
+  readonly generation: number | undefined;
+  readonly resourceVersion: string | undefined;
+}
+
+export interface WriterOptions {
+  readonly client: KubeClient;
+  readonly fence: Fence;
+  /** What the caches hold of an object that the caller has no view of. */
+  readonly find: (kind: string, key: string) => KubernetesObject | undefined;
+}
+
+export class KubeWriter implements Writer {
+  readonly #client: KubeClient;
+  readonly #fence: Fence;
+  readonly #find: WriterOptions['find'];
+  readonly #applied = new Map<string, Applied>();
+
+  constructor({ client, fence, find }: WriterOptions) {
+    this.#client = client;
+    this.#fence = fence;
+    this.#find = find;
+  }
+
+  async apply(object: DesiredObject, observed: KubernetesObject | undefined): Promise<void> {
+    const { namespace, name } = object.metadata;
+    const key = namespace === undefined ? name : `${namespace}/${name}`;
+    const id = `${object.kind} ${key}`;
+    const hash = createHash('sha256').update(JSON.stringify(object)).digest('base64');
+    const current = observed ?? this.#find(object.kind, key);
+    if (current !== undefined && isAsApplied(object, current, hash, this.#applied.get(id))) return;
+    const result = await this.#write(() =>
+      this.#client.apply<KubernetesObject>(resourceOf(object), namespace, name, object, {
+        fieldManager,
+        force: true,
+        signal: this.#fence.signal,
+      }),
+    );
+    const { uid, generation, resourceVersion } = result.metadata;
+    this.#applied.set(id, { hash, uid, generation, resourceVersion });
+  }
+
+  async create(object: DesiredObject): Promise<void> {
+    await this.#write(async () => {
+      try {
+        const { signal } = this.#fence;
+        await this.#client.create(resourceOf(object), object.metadata.namespace, object, { signal });
+      } catch (error) {
+        if (!isAlreadyExists(error)) throw error;
+      }
+    });
+  }
+
+  async delete(object: KubernetesObject): Promise<void> {
+    const { namespace, name, uid } = object.metadata;
+    await this.#write(async () => {
+      try {
+        await this.#client.delete(resourceOf(object), namespace, name, {
+          propagationPolicy: 'Background',
+          ...(uid === undefined ? {} : { preconditions: { uid } }),
+          signal: this.#fence.signal,
+        });
+      } catch (error) {
+        // A conflict says that the object of this name is another one, so this one is gone.
+        if (!isNotFound(error) && !isConflict(error)) throw error;
+      }
+    });
+    this.#applied.delete(`${object.kind} ${namespace === undefined ? name : `${namespace}/${name}`}`);
+  }
+
+  async writeStatus(object: KubernetesObject & { readonly status?: object }, status: object): Promise<void> {
+    if (sameJson(object.status, status)) return;
+    const { namespace, name } = object.metadata;
+    const { signal } = this.#fence;
+    await this.#write(async () => {
+      try {
+        const options = { subresource: 'status', signal };
+        await this.#client.replace(resourceOf(object), namespace, name, { ...object, status }, options);
+      } catch (error) {
+        // Gone while we looked at it: there is nothing left to report on.
+        if (!isNotFound(error)) throw error;
+      }
+    });
+  }
+
+  async #write<T>(call: () => Promise<T>): Promise<T> {
+    this.#fence.check();
+    try {
+      return await call();
+    } catch (error) {
+      throw translate(error);
+    }
+  }
+}
+
+function resourceOf(object: KubernetesObject): Resource {
+  const found = written.find(({ kind }) => kind === object.kind);
+  if (found === undefined)
+    throw new TerminalError(`the operator does not write objects of kind ${object.kind}`);
+  return found;
+}
+
+/**
+ * Whether the object is still as we applied it. The server counts changes of the spec in `generation`; kinds that
+ * have none are compared by resource version. Labels, annotations and owners are not counted, so they are looked at.
+ */
+function isAsApplied(
+  desired: DesiredObject,
+  current: KubernetesObject,
+  hash: string,
+  applied: Applied | undefined,
+): boolean {
+  if (applied === undefined || applied.hash !== hash || applied.uid !== current.metadata.uid) return false;
+  const { generation, resourceVersion, labels, annotations, ownerReferences } = current.metadata;
+  if (generation === undefined) return resourceVersion === applied.resourceVersion;
+  return (
+    generation === applied.generation &&
+    holds(labels, desired.metadata.labels) &&
+    holds(annotations, desired.metadata.annotations) &&
+    (desired.metadata.ownerReferences ?? []).every(({ uid }) =>
+      ownerReferences?.some((owner) => owner.uid === uid),
+    )
+  );
+}
+
+function holds(
+  all: Readonly<Record<string, string>> | undefined,
+  some: Readonly<Record<string, string>> | undefined,
+): boolean {
+  return Object.entries(some ?? {}).every(([key, value]) => all?.[key] === value);
+}
