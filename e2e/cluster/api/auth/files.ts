@@ -1,0 +1,81 @@
+/** The data directory: certificates, the service-account key, and the administrator's kubeconfig. */
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createAuthority, issueCertificate, type KeyPair } from './certificates.ts';
+
+export interface Credentials {
+  readonly ca: string;
+  readonly server: KeyPair;
+  /** What the API server shows to kubelets. */
+  readonly kubeletClient: KeyPair;
+  readonly serviceAccountKey: KeyObject;
+  readonly serviceAccountPublicKey: KeyObject;
+}
+
+interface Saved {
+  readonly hosts: string[];
+  readonly ca: KeyPair;
+  readonly server: KeyPair;
+  readonly kubeletClient: KeyPair;
+  readonly serviceAccountKey: string;
+}
+
+/** Reads the credentials of an earlier start with the same hosts, or makes new ones. All files are private. */
+export function loadCredentials(dataDir: string, hosts: readonly string[]): Credentials {
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  const file = join(dataDir, 'credentials.json');
+  let saved: Saved | undefined;
+  if (existsSync(file)) {
+    const read = JSON.parse(readFileSync(file, 'utf8')) as Saved;
+    if (hosts.every((host) => read.hosts.includes(host))) saved = read;
+  }
+  if (!saved) {
+    const authority = createAuthority('sluice-local-ca');
+    const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    saved = {
+      hosts: [...hosts],
+      ca: { certificate: authority.certificate, key: authority.key },
+      server: issueCertificate(authority, { name: 'kube-apiserver', hosts }),
+      kubeletClient: issueCertificate(authority, {
+        name: 'kube-apiserver-kubelet-client',
+        organizations: ['system:masters'],
+      }),
+      serviceAccountKey: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+    };
+    writeFileSync(file, JSON.stringify(saved), { mode: 0o600 });
+    writeFileSync(join(dataDir, 'ca.crt'), saved.ca.certificate);
+  }
+  const serviceAccountKey = createPrivateKey(saved.serviceAccountKey);
+  return {
+    ca: saved.ca.certificate,
+    server: saved.server,
+    kubeletClient: saved.kubeletClient,
+    serviceAccountKey,
+    serviceAccountPublicKey: createPublicKey(serviceAccountKey),
+  };
+}
+
+/** Writes a kubeconfig that holds a bearer token. */
+export function writeKubeconfig(
+  file: string,
+  options: { server: string; ca: string; user: string; token: string },
+): void {
+  const config = {
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [
+      {
+        name: 'sluice',
+        cluster: {
+          server: options.server,
+          'certificate-authority-data': Buffer.from(options.ca).toString('base64'),
+        },
+      },
+    ],
+    users: [{ name: options.user, user: { token: options.token } }],
+    contexts: [{ name: 'sluice', context: { cluster: 'sluice', user: options.user } }],
+    'current-context': 'sluice',
+  };
+  writeFileSync(file, `${JSON.stringify(config, null, 2)}\n`, { mode: 0o600 });
+}

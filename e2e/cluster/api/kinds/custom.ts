@@ -1,0 +1,133 @@
+/** Custom resources: the kinds that a CustomResourceDefinition declares. */
+import type { FieldError } from '../errors.ts';
+import { type ApiObject, asList, asObject, asObjects, asString, at, type Json } from '../json.ts';
+import { compileRules } from '../schema/cel.ts';
+import { applyDefaults } from '../schema/default.ts';
+import type { Schema } from '../schema/schema.ts';
+import { validateSchema } from '../schema/validate.ts';
+import { customPrinter } from '../tables/table.ts';
+import { readPath } from './json-path.ts';
+import { allVerbs, type Column, type Kind, metadataFields, type Rules, type TablePrinter } from './kind.ts';
+
+function withoutDot(path: Json | undefined): string {
+  return asString(path).replace(/^\./, '');
+}
+
+function printerOf(version: { [key: string]: Json | undefined }): TablePrinter {
+  const declared = asObjects(version['additionalPrinterColumns']);
+  const columns =
+    declared.length > 0 ? declared : [{ name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' }];
+  return customPrinter(
+    columns.map((each) => {
+      const column: Column = {
+        name: asString(each['name']),
+        type: asString(each['type']),
+        format: asString(each['format']),
+        description: asString(each['description']),
+        priority: typeof each['priority'] === 'number' ? each['priority'] : 0,
+      };
+      const path = asString(each['jsonPath']);
+      return { column, read: (object: ApiObject) => cell(readPath(object, path), column.type) };
+    }),
+  );
+}
+
+/** A cell holds what the path gives if it fits the column's type, else nothing. */
+function cell(values: readonly Json[], type: string): string | number | boolean | null {
+  const [value] = values;
+  if (value === undefined || value === null) return null;
+  switch (type) {
+    case 'integer':
+      return typeof value === 'number' ? Math.trunc(value) : null;
+    case 'number':
+      return typeof value === 'number' ? value : null;
+    case 'boolean':
+      return typeof value === 'boolean' ? value : null;
+    default:
+      if (values.length > 1)
+        return values.map((each) => (typeof each === 'string' ? each : JSON.stringify(each))).join(',');
+      return typeof value === 'string' ? value : JSON.stringify(value);
+  }
+}
+
+/** Errors that were there before an update do not stop it, as long as the values they are about stay. */
+function ratchet(errors: FieldError[], before: readonly FieldError[]): FieldError[] {
+  const known = new Set(before.map((error) => error.text()));
+  return errors.filter((error) => !known.has(error.text()));
+}
+
+function rulesOf(schema: Schema): Rules {
+  const cel = compileRules(schema);
+  const structural = (object: ApiObject): FieldError[] => validateSchema(object, schema, '');
+  const update = (object: ApiObject, old: ApiObject): FieldError[] => {
+    const errors = ratchet(structural(object), structural(old));
+    return errors.length > 0 ? errors : cel.evaluate(object, old);
+  };
+  return {
+    default: (object) => applyDefaults(object, schema),
+    validate(object) {
+      const errors = structural(object);
+      return errors.length > 0 ? errors : cel.evaluate(object, undefined);
+    },
+    validateUpdate: update,
+    validateStatus: update,
+  };
+}
+
+/** The kinds of a CRD, one per served version; none before its names are accepted. */
+export function customKinds(crd: ApiObject): Kind[] {
+  const spec = asObject(crd['spec']);
+  const names = asObject(at(crd, 'status', 'acceptedNames'));
+  if (!asString(names['kind'])) return [];
+  const group = asString(spec['group']);
+  const resource = asString(names['plural']);
+  return asObjects(spec['versions'])
+    .filter((version) => version['served'] === true)
+    .map((version): Kind => {
+      const schema = (at(version, 'schema', 'openAPIV3Schema') ?? {}) as Schema;
+      const subresources = asObject(version['subresources']);
+      const scale = asObject(subresources['scale']);
+      const kind = asString(names['kind']);
+      const selectable = asObjects(version['selectableFields']).map((each) => withoutDot(each['jsonPath']));
+      const listed: string[] = [];
+      if (subresources['status'] !== undefined) listed.push('status');
+      if (subresources['scale'] !== undefined) listed.push('scale');
+      const name = asString(version['name']);
+      return {
+        group,
+        version: name,
+        kind,
+        listKind: asString(names['listKind']) || `${kind}List`,
+        resource,
+        singular: asString(names['singular']) || kind.toLowerCase(),
+        namespaced: spec['scope'] === 'Namespaced',
+        shortNames: asList(names['shortNames']).map(String),
+        categories: asList(names['categories']).map(String),
+        verbs: allVerbs,
+        bucket: `${group}/${resource}`,
+        schema,
+        definition: `${group.split('.').reverse().join('.')}.${name}.${kind}`,
+        subresources: listed,
+        generation: true,
+        scale:
+          subresources['scale'] === undefined
+            ? undefined
+            : {
+                spec: withoutDot(scale['specReplicasPath']),
+                status: withoutDot(scale['statusReplicasPath']),
+                selector: withoutDot(scale['labelSelectorPath']) || undefined,
+              },
+        fields: (object) => {
+          const fields = metadataFields(object);
+          for (const path of selectable) {
+            const value = at(object, ...path.split('.'));
+            fields[path] = value === undefined || value === null ? '' : String(value);
+          }
+          return fields;
+        },
+        printer: printerOf(version),
+        rules: rulesOf(schema),
+        custom: true,
+      };
+    });
+}

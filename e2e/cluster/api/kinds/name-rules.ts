@@ -1,0 +1,16 @@
+/** Which names a kind accepts. */
+import type { Kind } from './kind.ts';
+import { isDns1035Label, isLabel, isPathSegment, isSubdomain, type NameCheck } from './names.ts';
+
+const special: Readonly<Record<string, NameCheck>> = {
+  '/namespaces': isLabel,
+  '/services': isDns1035Label,
+  'rbac.authorization.k8s.io/roles': isPathSegment,
+  'rbac.authorization.k8s.io/clusterroles': isPathSegment,
+  'rbac.authorization.k8s.io/rolebindings': isPathSegment,
+  'rbac.authorization.k8s.io/clusterrolebindings': isPathSegment,
+};
+
+export function nameCheck(kind: Kind): NameCheck {
+  return special[`${kind.group}/${kind.resource}`] ?? isSubdomain;
+}
