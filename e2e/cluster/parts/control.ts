@@ -2,11 +2,14 @@
  * The process of the control plane: the embedded API server or a real one, and our controllers and scheduler where there
  * are no real ones.
  */
+import { join } from 'node:path';
+import { startApiServer } from '../api/server.ts';
 import { findBinaries } from '../assets/binaries.ts';
-import type { Identity } from '../assets/certificates.ts';
-import { startControlPlane } from '../assets/control-plane.ts';
-import { takeSlot } from '../assets/slot.ts';
+import { createAuthority } from '../assets/certificates.ts';
+import { type ControlPlane, type ControlPlaneOptions, startControlPlane } from '../assets/control-plane.ts';
+import { type Slot, takeSlot } from '../assets/slot.ts';
 import { startControllers } from '../controllers/start.ts';
+import type { Logger } from '../node/ports.ts';
 import type { NodeSpec } from '../node-spec.ts';
 import { jsonLogger } from './log.ts';
 import type { PlacedNode } from './nodes.ts';
@@ -44,27 +47,69 @@ async function start(options: ControlOptions): Promise<Served> {
       podCidr: slot.nodeCidr(index),
     }));
     const named = places.map(({ spec, address }) => ({ name: spec.name, address }));
-    const binaries = findBinaries(assets ?? '');
-    const plane = await startControlPlane({ binaries, folder, slot, nodes: named, nodeGraceMs });
+    const plane =
+      assets === undefined
+        ? await embedded(folder, slot, named, logger)
+        : await real(assets, { folder, slot, nodes: named, nodeGraceMs });
     ends.push(() => plane.stop());
-    const parts = (['controllers', 'scheduler'] as const).filter(
-      (part) => (part === 'controllers' ? binaries.controllerManager : binaries.scheduler) === undefined,
-    );
-    if (parts.length > 0) {
-      const { kubeconfig, ca } = plane;
+    const { kubeconfig, ca } = plane;
+    if (plane.missing.length > 0) {
+      const parts = plane.missing;
       ends.push(await startControllers({ kubeconfig, rootCa: ca, parts, nodeGraceMs, log }));
     }
     const nodes = places.map((place): PlacedNode => {
-      const kubelet: Identity | undefined = plane.kubelets.get(place.spec.name);
+      const kubelet = plane.kubelets.get(place.spec.name);
       if (kubelet === undefined) throw new Error(`no certificate for ${place.spec.name}`);
       return { ...place, kubelet };
     });
-    const value: ControlReady = { kubeconfig: plane.kubeconfig, ca: plane.ca, nodes };
+    const value: ControlReady = { kubeconfig, ca, nodes };
     return { value, stop };
   } catch (error) {
     await stop();
     throw error;
   }
+}
+
+/** A control plane, with what it has no program for. */
+interface Plane extends ControlPlane {
+  readonly missing: readonly ('controllers' | 'scheduler')[];
+}
+
+async function real(assets: string, options: Omit<ControlPlaneOptions, 'binaries'>): Promise<Plane> {
+  const binaries = findBinaries(assets);
+  const plane = await startControlPlane({ ...options, binaries });
+  const missing = (['controllers', 'scheduler'] as const).filter(
+    (part) => (part === 'controllers' ? binaries.controllerManager : binaries.scheduler) === undefined,
+  );
+  return { ...plane, missing };
+}
+
+async function embedded(
+  folder: string,
+  slot: Slot,
+  nodes: readonly { readonly name: string; readonly address: string }[],
+  logger: Logger,
+): Promise<Plane> {
+  const server = await startApiServer({
+    host: '127.0.0.1',
+    port: 0,
+    dataDir: join(folder, 'api'),
+    serviceCidr: slot.serviceCidr,
+    logger,
+  });
+  const authority = createAuthority('sluice-kubelets');
+  return {
+    kubeconfig: server.adminKubeconfig,
+    ca: server.caPem,
+    kubelets: new Map(
+      nodes.map(({ name, address }) => [
+        name,
+        authority.issue({ commonName: `system:node:${name}`, addresses: [address] }),
+      ]),
+    ),
+    missing: ['controllers', 'scheduler'],
+    stop: () => server.stop(),
+  };
 }
 
 servePart((options) => start(options as ControlOptions));

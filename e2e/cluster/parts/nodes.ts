@@ -34,6 +34,8 @@ export interface PlacedNode {
   readonly kubelet: Identity;
 }
 
+const kubeletPort = 10_250;
+
 async function start(options: NodesOptions): Promise<Served> {
   const connection = loadConnection({ kubeconfig: options.kubeconfig });
   const client = new KubeClient(connection, { userAgent: 'sluice-cluster-nodes' });
@@ -65,6 +67,9 @@ async function start(options: NodesOptions): Promise<Served> {
         address,
         kubeconfig,
         images,
+        // Clients of the kubelet are known by the authority of the API server.
+        serving: { ...node.kubelet, clientCa: options.ca },
+        port: kubeletPort,
         logger,
       }),
     );
