@@ -1,0 +1,139 @@
+/** A pod that answers over HTTP/1.1 and gRPC, on a loopback address of its own, and can die like one. */
+import http, { type Server, type ServerResponse } from 'node:http';
+import http2, { type Http2Server, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
+import type { Socket } from 'node:net';
+import type { EndpointInput } from '../state.ts';
+
+export const podPorts = { http: 18_080, grpc: 18_081 } as const;
+
+export interface PodOptions {
+  readonly model?: string;
+  /** Milliseconds that an answer takes. */
+  readonly delayMs?: number;
+}
+
+export class Pod {
+  readonly address: string;
+  readonly version: string;
+  /** Answers given. */
+  answered = 0;
+  /** Headers of the last request, lower case. */
+  lastHeaders: Readonly<Record<string, string | string[] | undefined>> = {};
+  /** What the readiness probe says. */
+  ready = true;
+  delayMs: number;
+  /** HTTP status and gRPC status of the answers from now on. */
+  status = 200;
+  grpcStatus = 0;
+  readonly #model: string;
+  readonly #sockets = new Set<Socket>();
+  readonly #sessions = new Set<ServerHttp2Session>();
+  #http: Server | undefined;
+  #grpc: Http2Server | undefined;
+
+  constructor(version: string, address: string, options: PodOptions = {}) {
+    this.version = version;
+    this.address = address;
+    this.delayMs = options.delayMs ?? 0;
+    this.#model = options.model ?? 'm';
+  }
+
+  get endpoint(): EndpointInput {
+    return {
+      model: this.#model,
+      version: this.version,
+      address: this.address,
+      ports: podPorts,
+      state: 'ready',
+    };
+  }
+
+  async start(): Promise<void> {
+    this.#http = http.createServer((request, response) => {
+      if (request.url === '/v2/health/ready') {
+        response.writeHead(this.ready ? 200 : 503).end();
+        return;
+      }
+      let bytes = 0;
+      request.on('data', (chunk: Buffer) => {
+        bytes += chunk.length;
+      });
+      request.on('end', () => {
+        setTimeout(() => this.#answer(request.url ?? '', request.headers, bytes, response), this.delayMs);
+      });
+      request.on('error', () => {});
+    });
+    this.#http.keepAliveTimeout = 60_000;
+    this.#grpc = http2.createServer();
+    this.#grpc.on('session', (session) => {
+      this.#sessions.add(session);
+      session.on('error', () => {});
+      session.on('close', () => this.#sessions.delete(session));
+    });
+    this.#grpc.on('stream', (stream, headers) => this.#stream(stream, headers));
+    for (const [server, port] of [
+      [this.#http, podPorts.http],
+      [this.#grpc, podPorts.grpc],
+    ] as const) {
+      server.on('connection', (socket: Socket) => {
+        this.#sockets.add(socket);
+        socket.on('error', () => {});
+        socket.on('close', () => this.#sockets.delete(socket));
+      });
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', reject);
+        server.listen(port, this.address, resolve);
+      });
+    }
+  }
+
+  /** As a kernel ends a killed process: listeners and connections are gone at once. */
+  async kill(): Promise<void> {
+    const servers = [this.#http, this.#grpc];
+    const closed = servers.map((server) => new Promise((resolve) => server?.close(resolve)));
+    for (const socket of this.#sockets) socket.resetAndDestroy();
+    for (const session of this.#sessions) session.destroy();
+    await Promise.all(closed);
+  }
+
+  #answer(url: string, headers: http.IncomingHttpHeaders, bytes: number, response: ServerResponse): void {
+    this.answered++;
+    this.lastHeaders = headers;
+    // A pod that lies about its version must not be believed.
+    response.writeHead(this.status, { 'content-type': 'application/json', 'sluice-version': 'spoofed' });
+    response.end(JSON.stringify({ pod: this.address, version: this.version, url, bytes }));
+  }
+
+  /** Echoes every message; the whole stream's status comes at the end. */
+  #stream(stream: ServerHttp2Stream, headers: http2.IncomingHttpHeaders): void {
+    this.lastHeaders = headers;
+    stream.on('error', () => {});
+    if (this.grpcStatus !== 0) {
+      stream.respond(
+        { ':status': 200, 'content-type': 'application/grpc', 'grpc-status': String(this.grpcStatus) },
+        { endStream: true },
+      );
+      return;
+    }
+    stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0', 'x-pod': this.address }));
+    let responded = false;
+    const respond = () => {
+      if (responded || stream.destroyed) return;
+      responded = true;
+      stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
+    };
+    stream.on('data', (chunk: Buffer) => {
+      setTimeout(() => {
+        respond();
+        if (!stream.destroyed) stream.write(chunk);
+      }, this.delayMs);
+    });
+    stream.on('end', () => {
+      setTimeout(() => {
+        this.answered++;
+        respond();
+        stream.end();
+      }, this.delayMs);
+    });
+  }
+}
