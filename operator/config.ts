@@ -79,7 +79,7 @@ const flags = {
     '{"requests":{"cpu":"100m","memory":"128Mi"},"limits":{"memory":"512Mi"}}',
     resources,
   ),
-  'router-grace-period': flag('Time that a stopping router has for requests.', '30s', duration),
+  'router-grace-period': flag('Time that a stopping router has for requests.', '60s', duration),
   'router-cluster-role': flag('ClusterRole of routers.', 'sluice-router', text),
   'artifact-schemes': flag('URI schemes of artifacts, with commas.', 'https', list),
   'artifact-private-hosts': flag('host[:port] of stores with private addresses, with commas.', '', list),

@@ -19,7 +19,7 @@ const config: VersionConfig = {
   artifacts: { schemes: [], privateHosts: [] },
   defaultResources: { requests: { cpu: '100m' } },
 };
-const routerConfig = { runtime, replicas: 2, resources: {}, graceSeconds: 60 };
+const routerConfig = { runtime, replicas: 2, resources: {}, graceSeconds: 60, clusterRole: 'sluice-router' };
 const key = 'speech/vad';
 
 function cluster(): MemoryCluster {

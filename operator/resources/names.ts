@@ -5,9 +5,6 @@ import { createHash } from 'node:crypto';
 /** The router of a namespace: its Deployment, Service account, role binding and disruption budget. */
 export const routerName = 'sluice-router';
 
-/** The ClusterRole of routers, which the chart installs and the operator binds in each namespace with Models. */
-export const routerClusterRole = 'sluice-router';
-
 /**
  * Name of a version's Deployment and headless Service. A Service may not have dots, so the name is made fit and told
  * apart by a hash of what it was: `vad-6.0.0` becomes `vad-6-0-0-` and 8 hex digits.

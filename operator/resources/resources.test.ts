@@ -99,6 +99,7 @@ describe('the Deployment of a version', () => {
       replicas: 2,
       resources: {},
       graceSeconds: 60,
+      clusterRole: 'sluice-router',
     });
     const router = objects.find((object) => object.kind === 'Deployment') as unknown as Built;
     assertRestricted(router.spec.template.spec);
@@ -216,6 +217,7 @@ describe('the router', () => {
       replicas: 2,
       resources: {},
       graceSeconds: 60,
+      clusterRole: 'sluice-router',
     })) {
       assert.deepEqual(
         object.metadata.ownerReferences?.map(({ name, controller }) => [name, controller]),

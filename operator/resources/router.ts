@@ -5,7 +5,7 @@ import type { Model } from '../api/generated/model.ts';
 import type { DesiredObject } from '../api/kubernetes.ts';
 import { envOf, fieldEnv, type ImageConfig, type Resources } from './images.ts';
 import { managedBy, ownedBy } from './metadata.ts';
-import { routerClusterRole, routerName } from './names.ts';
+import { routerName } from './names.ts';
 import { containerSecurity, podSecurity } from './pod-security.ts';
 
 export interface RouterConfig {
@@ -14,6 +14,8 @@ export interface RouterConfig {
   readonly resources: Resources;
   /** Seconds that a stopping router has for requests under way. */
   readonly graceSeconds: number;
+  /** The ClusterRole that routers are bound to in their namespace; the chart installs it. */
+  readonly clusterRole: string;
 }
 
 /** Selects the router pods of a namespace. */
@@ -43,7 +45,7 @@ export function routerObjects(
       apiVersion: 'rbac.authorization.k8s.io/v1',
       kind: 'RoleBinding',
       metadata,
-      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: routerClusterRole },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: config.clusterRole },
       subjects: [{ kind: 'ServiceAccount', name: routerName, namespace }],
     },
     {
