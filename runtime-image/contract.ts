@@ -68,7 +68,7 @@ export const env = {
   metricsPort: 'SLUICE_METRICS_PORT',
   /** Intra-op threads of one session, decimal; absent means the CPU limit. */
   threads: 'SLUICE_THREADS',
-  /** Execution provider: `cpu` (default), `cuda`. */
+  /** Execution provider: `auto` (default: the GPU where there is one), `cpu`, `cuda`, `tensorrt`, `webgpu`. */
   provider: 'SLUICE_PROVIDER',
   /** Where the reason for an exit is written, for the kubelet to put into the pod's status. */
   terminationLog: 'SLUICE_TERMINATION_LOG',

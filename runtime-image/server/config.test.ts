@@ -46,7 +46,7 @@ describe('readConfig', () => {
     [env.drill, 'explode', /is neither/],
     [env.artifactSha256, 'abc', /is not 64 hexadecimal digits/],
     [env.batchDelay, '2', /is no duration such as 2ms/],
-    [env.provider, 'tpu', /is none of cpu, cuda/],
+    [env.provider, 'tpu', /is none of auto, cpu, cuda/],
     [env.httpPort, '65536', /is not a whole number from 0 to 65535/],
   ];
   for (const [name, value, message] of wrong) {

@@ -1,7 +1,8 @@
 /** Configuration of `serve`, read once from the environment. Refuses what it does not understand, by name. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { env, modelFile, paths, serverPorts } from '#contract';
 import { type Environment, integer, oneOf, optional, parseDuration, required } from '../environment.ts';
 import { Failure } from '../termination.ts';
@@ -50,7 +51,7 @@ export function readConfig(source: Environment, cpus: number = cpuLimit()): Serv
     },
     threads: integer(source, env.threads, Math.max(1, Math.floor(cpus)), { min: 1, max: 1024 }),
     workers: integer(source, env.workers, 1, { min: 1, max: 256 }),
-    provider: oneOf(source, env.provider, 'cpu', providers),
+    provider: readProvider(source),
     maxRequestBytes: integer(source, env.maxRequestBytes, 64 * 2 ** 20, { min: 1024, max: 2 ** 31 - 1 }),
     maxQueue: integer(source, env.maxQueue, 512, { min: 1, max: 1_000_000 }),
     batching: {
@@ -60,6 +61,20 @@ export function readConfig(source: Environment, cpus: number = cpuLimit()): Serv
     graceMs: integer(source, env.gracePeriod, 30, { min: 0, max: 86_400 }) * 1000,
     drill: readDrill(source),
   };
+}
+
+/** Asked for nothing, the GPU is used where there is one, and the image has what it takes. */
+function readProvider(source: Environment): Provider {
+  const word = oneOf(source, env.provider, 'auto', ['auto', ...providers]);
+  if (word !== 'auto') return word;
+  return existsSync('/dev/nvidiactl') && hasCudaProvider() ? 'cuda' : 'cpu';
+}
+
+/** Whether the image was built with it; see the Dockerfile. */
+function hasCudaProvider(): boolean {
+  const main = createRequire(import.meta.url).resolve('onnxruntime-node');
+  const binaries = join(dirname(main), '../bin/napi-v6', process.platform, process.arch);
+  return existsSync(join(binaries, 'libonnxruntime_providers_cuda.so'));
 }
 
 /** @returns lower-case hex, or undefined when any content is accepted */

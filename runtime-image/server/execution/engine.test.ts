@@ -8,6 +8,7 @@ import { temporaryFolder } from '../../testing/process.ts';
 import { fromValues } from '../protocol/elements.ts';
 import { arrayOf, type FixedTensor, type Tensor } from '../protocol/tensor.ts';
 import type { PlannedRequest } from '../protocol/validate.ts';
+import { Cancellation } from './cancellation.ts';
 import { Engine, type EngineOptions } from './engine.ts';
 import { ModelRefused } from './worker-handle.ts';
 
@@ -124,12 +125,12 @@ describe('Engine', { timeout: 60_000 }, () => {
       inputs: [fromValues('x', 'FP32', [64, 64], new Float32Array(4096))],
       outputs: ['y'],
     });
-    const gone = new AbortController();
+    const gone = new Cancellation();
     const held = [started.engine.infer(one()), started.engine.infer(one())]; // With the worker.
-    const cancelled = started.engine.infer(one(), { signal: gone.signal });
+    const cancelled = started.engine.infer(one(), { cancellation: gone });
     const late = started.engine.infer(one(), { timeoutMs: 0.01 });
     await assert.rejects(started.engine.infer(one()), { fault: 'Exhausted' });
-    gone.abort();
+    gone.cancel();
     await assert.rejects(cancelled, { fault: 'Cancelled' });
     await assert.rejects(late, {
       fault: 'DeadlineExceeded',
@@ -137,7 +138,7 @@ describe('Engine', { timeout: 60_000 }, () => {
     });
     await Promise.all(held);
     assert.equal(started.runs.length, 2);
-    await assert.rejects(started.engine.infer(one(), { signal: gone.signal }), { fault: 'Cancelled' });
+    await assert.rejects(started.engine.infer(one(), { cancellation: gone }), { fault: 'Cancelled' });
   });
 
   it('starts another worker in place of a lost one, and answers what it held', async () => {

@@ -9,6 +9,7 @@ import { InferenceError } from '../protocol/errors.ts';
 import type { ModelSpec } from '../protocol/tensor.ts';
 import type { PlannedRequest } from '../protocol/validate.ts';
 import { batchKey, isBatchable, pack, rowsOf, split, unpack } from './batch.ts';
+import type { Cancellation } from './cancellation.ts';
 import type { LoadReport, WorkerOptions } from './messages.ts';
 import { type BatchLimits, type Outcome, RequestQueue, type Waiting } from './queue.ts';
 import { ModelRefused, type RunResult, WorkerHandle } from './worker-handle.ts';
@@ -34,7 +35,7 @@ export interface EngineOptions {
 }
 
 export interface InferOptions {
-  readonly signal?: AbortSignal;
+  readonly cancellation?: Cancellation;
   /** Milliseconds until the request is not worth running; absent or 0 means no limit. */
   readonly timeoutMs?: number;
 }
@@ -108,13 +109,13 @@ export class Engine {
    */
   infer(request: PlannedRequest, options: InferOptions = {}): Promise<Outcome> {
     if (this.#closed) return Promise.reject(new InferenceError('Unavailable', 'the server is shutting down'));
-    if (options.signal?.aborted) return Promise.reject(cancelled());
+    if (options.cancellation?.cancelled) return Promise.reject(cancelled());
     const { promise, resolve, reject } = Promise.withResolvers<Outcome>();
     const rows = this.#batching === undefined ? 0 : rowsOf(request);
     const settle: { timer?: NodeJS.Timeout } = {};
     const finish = () => {
       clearTimeout(settle.timer);
-      options.signal?.removeEventListener('abort', abort);
+      options.cancellation?.onCancel(undefined);
     };
     const item: Waiting = {
       request,
@@ -130,15 +131,14 @@ export class Engine {
         reject(error);
       },
     };
-    const abort = () => {
-      if (this.#queue.remove(item)) item.reject(cancelled());
-    };
     try {
       this.#queue.push(item);
     } catch (thrown) {
       return Promise.reject(thrown);
     }
-    options.signal?.addEventListener('abort', abort, { once: true });
+    options.cancellation?.onCancel(() => {
+      if (this.#queue.remove(item)) item.reject(cancelled());
+    });
     if (options.timeoutMs !== undefined && options.timeoutMs > 0) {
       const { timeoutMs } = options;
       settle.timer = setTimeout(

@@ -9,6 +9,7 @@ export interface WorkerOptions {
   readonly provider: Provider;
 }
 
+/** Execution providers of ONNX Runtime. */
 export const providers = ['cpu', 'cuda', 'tensorrt', 'webgpu'] as const;
 export type Provider = (typeof providers)[number];
 

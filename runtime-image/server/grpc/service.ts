@@ -21,6 +21,7 @@ import {
   repositoryIndex,
   serverMetadata,
 } from '../describe.ts';
+import { Cancellation } from '../execution/cancellation.ts';
 import type { ServedModel } from '../model.ts';
 import { InferenceError, invalid } from '../protocol/errors.ts';
 import { decodeInferRequest, encodeInferAnswer } from '../protocol/grpc-codec.ts';
@@ -150,9 +151,9 @@ function handlers(options: GrpcOptions): UntypedServiceImplementation {
 
 async function infer(model: ServedModel, message: InferRequestMessage, call: Call) {
   model.check(message.model_name, message.model_version);
-  const gone = new AbortController();
+  const gone = new Cancellation();
   // Also how the library tells that the client's deadline has passed.
-  call.once('cancelled', () => gone.abort());
-  const answer = await model.infer('grpc', () => decodeInferRequest(message), { signal: gone.signal });
+  call.once('cancelled', () => gone.cancel());
+  const answer = await model.infer('grpc', () => decodeInferRequest(message), { cancellation: gone });
   return encodeInferAnswer(answer, { model: model.name, version: model.version });
 }

@@ -9,6 +9,7 @@ import {
   repositoryIndex,
   serverMetadata,
 } from '../describe.ts';
+import { Cancellation } from '../execution/cancellation.ts';
 import type { ServedModel } from '../model.ts';
 import { InferenceError, invalid, quote } from '../protocol/errors.ts';
 import { encodeJsonAnswer } from '../protocol/json-answer.ts';
@@ -109,9 +110,9 @@ async function infer(
   response: ServerResponse,
 ): Promise<void> {
   const { model } = options;
-  const gone = new AbortController();
+  const gone = new Cancellation();
   response.once('close', () => {
-    if (!response.writableFinished) gone.abort();
+    if (!response.writableFinished) gone.cancel();
   });
   const body = await readBody(request, options.maxRequestBytes);
   let decoded: InferRequest | undefined;
@@ -121,7 +122,7 @@ async function infer(
       decoded = decodeJsonRequest(body, headerLength(request));
       return decoded;
     },
-    { signal: gone.signal },
+    { cancellation: gone },
   );
   const about = { model: model.name, version: model.version };
   const encoded = encodeJsonAnswer(result, about, decoded ?? { outputs: [], binaryOutputs: false });
