@@ -62,12 +62,11 @@ export function resolveImage(node: NodeContext, container: Container): Image {
 export async function prepare(container: Container, image: Image, around: Surroundings): Promise<Prepared> {
   const { pod, node, place, lookups, volumes, folder, run } = around;
   assertUser(pod, container, image);
-  const described = await containerEnvironment(pod, container, place, lookups, node.services());
-  const containerEnv: Record<string, string> = {
-    ...image.env,
-    ...described,
+  const described: Record<string, string> = {
+    ...(await containerEnvironment(pod, container, place, lookups, node.services())),
     ...deviceEnvironment(around.devices),
   };
+  const containerEnv: Record<string, string> = { ...image.env, ...described };
   const lookup = (name: string) => containerEnv[name];
   const root = join(folder, 'root');
   const tmp = join(folder, 'tmp');
@@ -86,18 +85,23 @@ export async function prepare(container: Container, image: Image, around: Surrou
     HOME: root,
     LANG: 'C.UTF-8',
     HOSTNAME: pod.spec.hostname ?? pod.metadata.name,
-    TMPDIR: mounts.some(({ mountPath }) => mountPath === '/tmp') ? '/tmp' : tmp,
+    TMPDIR: mounts.find(({ mountPath }) => mountPath === '/tmp')?.hostPath ?? tmp,
     SLUICE_BIND_ADDRESS: place.podAddress,
+    SLUICE_TERMINATION_LOG: terminationFile,
     ...(kubeconfig ? { KUBECONFIG: kubeconfig } : {}),
   };
-  const env: Record<string, string> = {};
-  for (const [name, value] of Object.entries({ ...base, ...containerEnv })) env[name] = toHost(value, mounts);
-  const command = container.command?.length ? container.command : image.entrypoint;
+  // What we and the image say is the machine's already, and may well lie below something that is mounted, such as /tmp.
+  const env: Record<string, string> = { ...base, ...image.env };
+  for (const [name, value] of Object.entries(described)) env[name] = toHost(value, mounts);
   // With a command of its own a container does not get the image's arguments either.
   const args = container.args?.length ? container.args : container.command?.length ? [] : (image.args ?? []);
+  const inContainer = (part: string) => argumentToHost(expand(part, lookup), mounts);
   const workingDir = container.workingDir || image.workingDir;
   return {
-    command: [...command, ...args].map((part) => argumentToHost(expand(part, lookup), mounts)),
+    command: [
+      ...(container.command?.length ? container.command.map(inContainer) : image.entrypoint),
+      ...args.map(inContainer),
+    ],
     env,
     cwd: workingDir ? toHost(expand(workingDir, lookup), mounts) : root,
     terminationFile,

@@ -16,6 +16,8 @@ type Stored = KubeObject & {
 export interface FakeApi extends Api {
   /** Objects of a kind. */
   all<T>(resource: Resource): T[];
+  /** Objects that are gone, as they were last, the latest at the end. */
+  readonly graveyard: readonly KubeObject[];
   /** Creates or replaces, as an outsider. */
   put(resource: Resource, object: object): void;
   /** Removes at once, whatever it is. */
@@ -33,6 +35,7 @@ export function fakeApi(): FakeApi {
   const views = new Set<{ plural: string; tell: (before?: Stored, now?: Stored) => void }>();
   const failures = new Map<string, { times: number; code: number }>();
   const calls: string[] = [];
+  const graveyard: KubeObject[] = [];
   let version = 0;
   const collection = ({ plural }: Resource) => {
     const found = store.get(plural) ?? new Map<string, Stored>();
@@ -52,7 +55,10 @@ export function fakeApi(): FakeApi {
       },
     };
     if (now) objects.set(key, now);
-    else objects.delete(key);
+    else if (before) {
+      objects.delete(key);
+      graveyard.push(before);
+    }
     for (const view of views) if (view.plural === resource.plural) view.tell(before, now);
     return now;
   };
@@ -72,6 +78,7 @@ export function fakeApi(): FakeApi {
   };
   return {
     calls,
+    graveyard,
     fail: (verb, times, code) => void failures.set(verb, { times, code }),
     all: <T>(resource: Resource) => [...collection(resource).values()] as T[],
     put(resource, object) {

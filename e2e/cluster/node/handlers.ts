@@ -2,8 +2,8 @@
 import http from 'node:http';
 import https from 'node:https';
 import net from 'node:net';
-import { Client, credentials, type ServiceError, status } from '@grpc/grpc-js';
 import { goDuration } from './back-off.ts';
+import { checkHealth, grpcStatus } from './grpc-health.ts';
 import type { Container, HttpGet, IntOrString, Probe } from './pod.ts';
 
 /** `unknown`: the question could not be put; it says nothing about the container. */
@@ -170,61 +170,30 @@ function dialError(error: NodeJS.ErrnoException, host: string, port: number): st
 
 const servingNames = ['UNKNOWN', 'SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN'];
 
-function checkGrpc(host: string, port: number, service: string, timeout: number): Promise<Answer> {
-  const target = `${host}:${port}`;
-  // A pool of its own: a shared one would hold probes back after a failed connection.
-  const client = new Client(target, credentials.createInsecure(), {
-    'grpc.use_local_subchannel_pool': 1,
-    'grpc.enable_http_proxy': 0,
-    'grpc.primary_user_agent': 'kube-probe/1.36',
-  });
-  return new Promise((resolve) => {
-    client.makeUnaryRequest<string, number>(
-      '/grpc.health.v1.Health/Check',
-      encodeHealthRequest,
-      decodeHealthResponse,
-      service,
-      { deadline: Date.now() + timeout },
-      (error, serving) => {
-        client.close();
-        if (error) resolve({ result: 'failure', output: grpcFailure(error, target, timeout) });
-        else if (serving === 1) resolve({ result: 'success', output: 'service healthy' });
-        else {
-          const name = servingNames[serving ?? 0] ?? String(serving);
-          resolve({ result: 'failure', output: `service unhealthy (responded with "${name}")` });
-        }
-      },
-    );
-  });
+async function checkGrpc(host: string, port: number, service: string, timeout: number): Promise<Answer> {
+  const answer = await checkHealth(host, port, service, timeout);
+  if (!('serving' in answer)) {
+    return { result: 'failure', output: grpcFailure(answer, `${host}:${port}`, timeout) };
+  }
+  if (answer.serving === 1) return { result: 'success', output: 'service healthy' };
+  const name = servingNames[answer.serving] ?? String(answer.serving);
+  return { result: 'failure', output: `service unhealthy (responded with "${name}")` };
 }
 
-function grpcFailure(error: ServiceError, target: string, timeout: number): string {
+function grpcFailure(
+  { code, details }: { readonly code: number; readonly details: string },
+  target: string,
+  timeout: number,
+): string {
   const within = goDuration(timeout);
-  switch (error.code) {
-    case status.UNIMPLEMENTED:
-      return `error: this server does not implement the grpc health protocol (grpc.health.v1.Health): ${error.details}`;
-    case status.DEADLINE_EXCEEDED:
+  switch (code) {
+    case grpcStatus.unimplemented:
+      return `error: this server does not implement the grpc health protocol (grpc.health.v1.Health): ${details}`;
+    case grpcStatus.deadlineExceeded:
       return `timeout: health rpc did not complete within ${within}`;
-    case status.UNAVAILABLE:
-      return `timeout: failed to connect service "${target}" within ${within}: ${error.details}`;
+    case grpcStatus.unavailable:
+      return `timeout: failed to connect service "${target}" within ${within}: ${details}`;
     default:
-      return `error: health rpc probe failed: ${error.details}`;
+      return `error: health rpc probe failed: ${details}`;
   }
-}
-
-/** `HealthCheckRequest`: the service's name is field 1. */
-function encodeHealthRequest(service: string): Buffer {
-  const name = Buffer.from(service);
-  if (name.length === 0) return Buffer.alloc(0);
-  const length: number[] = [];
-  for (let rest = name.length; ; rest >>>= 7) {
-    length.push(rest > 127 ? (rest & 127) | 128 : rest);
-    if (rest <= 127) break;
-  }
-  return Buffer.concat([Buffer.from([0x0a, ...length]), name]);
-}
-
-/** `HealthCheckResponse`: the status is field 1, an enum; absent means 0. */
-function decodeHealthResponse(bytes: Buffer): number {
-  return bytes[0] === 0x08 ? (bytes[1] ?? 0) : 0;
 }

@@ -1,6 +1,7 @@
 /** What stands for container images here: a command per repository name. */
 import { fileURLToPath } from 'node:url';
 
+/** Paths in an image are the machine's own. */
 export interface Image {
   /** What the image's ENTRYPOINT would be; `command` of a container replaces it. */
   readonly entrypoint: readonly string[];
@@ -19,8 +20,7 @@ const repository = fileURLToPath(new URL('../../..', import.meta.url));
 
 /** The images that this repository builds. `fileRoot` is the folder that `file:` artifacts lie in. */
 export function sluiceImages(options: { readonly fileRoot?: string } = {}): Images {
-  // The containers of the real images find this path by default; here it must come by name to be redirected.
-  const env = { NODE_ENV: 'production', SLUICE_TERMINATION_LOG: '/dev/termination-log' };
+  const env = { NODE_ENV: 'production' };
   return {
     'sluice/operator': { entrypoint: [process.execPath, `${repository}operator/main.ts`], env, user: 65532 },
     'sluice/runtime': {

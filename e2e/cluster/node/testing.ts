@@ -112,6 +112,11 @@ export class World {
     return this.api.all<Pod>(resources.pods).find(({ metadata }) => metadata.name === name);
   }
 
+  /** The pod as it was when it was removed. */
+  last(name: string): Pod | undefined {
+    return this.api.graveyard.findLast((object) => object.metadata.name === name) as Pod | undefined;
+  }
+
   container(name: string, index = 0): ContainerStatus | undefined {
     return this.pod(name)?.status?.containerStatuses?.[index];
   }
