@@ -81,6 +81,12 @@ export class ImageProcess implements AsyncDisposable {
     return JSON.parse(readFileSync(join(this.folder, 'termination'), 'utf8'));
   }
 
+  /** Memory that the process holds now, of which shared libraries are a part. */
+  get residentBytes(): number {
+    const status = readFileSync(`/proc/${this.#child.pid}/status`, 'utf8');
+    return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;
+  }
+
   signal(name: NodeJS.Signals): void {
     this.#child.kill(name);
   }
