@@ -20,7 +20,7 @@ function configuration(): Config {
     return loadConfig(process.argv.slice(2), process.env);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    console.error(`${error.message}\n\n${usage()}`);
+    console.error(`${error.message}\n--help explains every flag.`);
     process.exit(2);
   }
 }
