@@ -44,7 +44,7 @@ describe('a node', () => {
       Object.keys(environment)
         .filter((key) => !['PWD', 'OLDPWD', '_'].includes(key) && !key.startsWith('KUBERNETES_'))
         .sort(),
-      ['HOME', 'HOSTNAME', 'LANG', 'PATH', 'SLUICE_BIND_ADDRESS', 'TMPDIR'],
+      ['HOME', 'HOSTNAME', 'LANG', 'PATH', 'SLUICE_BIND_ADDRESS', 'SLUICE_TERMINATION_LOG', 'TMPDIR'],
     );
     await fetch(`http://${address}:8080/unready`);
     await world.until('unready', () => world.condition(name, 'Ready') === 'False');
