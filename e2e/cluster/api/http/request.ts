@@ -5,6 +5,7 @@ import { badRequest, StatusError } from '../errors.ts';
 import type { Json } from '../json.ts';
 import type { Form } from '../resource/wire.ts';
 import { duplicateKeys } from './duplicates.ts';
+import { decodeProtobuf } from './protobuf.ts';
 
 export interface Target {
   readonly group: string;
@@ -128,12 +129,21 @@ export interface Body {
   readonly duplicates: string[];
 }
 
-/** @throws StatusError 400 when the text is neither JSON nor YAML, 415 for protobuf and CBOR */
+/** @throws StatusError 400 when the text is neither JSON nor YAML, 415 for CBOR */
 export function parseBody(bytes: Buffer, contentType: string | undefined): Body {
   if (bytes.length === 0) return { value: undefined, duplicates: [] };
   const media = (contentType ?? 'application/json').split(';')[0]!.trim();
-  if (media.includes('protobuf') || media.includes('cbor')) {
-    const supported = 'application/json, application/yaml';
+  if (media === 'application/vnd.kubernetes.protobuf') {
+    try {
+      return { value: decodeProtobuf(bytes), duplicates: [] };
+    } catch (error) {
+      throw badRequest(
+        `the body is not well-formed protobuf: ${error instanceof Error ? error.message : error}`,
+      );
+    }
+  }
+  if (media.includes('cbor')) {
+    const supported = 'application/json, application/yaml, application/vnd.kubernetes.protobuf';
     const message = `the body of the request was in an unknown format - accepted media types include: ${supported}`;
     throw new StatusError(415, 'UnsupportedMediaType', message);
   }
