@@ -11,7 +11,7 @@ import { NotLeading } from './fence.ts';
  * - `TerminalError`: we asked something that makes no sense, which another visit does not change.
  */
 export function translate(thrown: unknown): Error {
-  if (thrown instanceof NotLeading) return thrown;
+  if (thrown instanceof NotLeading || thrown instanceof TerminalError) return thrown;
   if (thrown instanceof TypeError) return new TerminalError(thrown.message, { cause: thrown });
   const error = KubeError.from(thrown);
   switch (error.code) {
