@@ -6,6 +6,8 @@ import { type ContainerProcess, StartError, startProcess } from './container-pro
 import type { ContainerRun } from './container-run.ts';
 
 const channels = { stdin: 0, stdout: 1, stderr: 2, error: 3, close: 255 } as const;
+/** What the URL calls the streams, which is not what the protocol calls them. */
+const parameters = { stdin: 'input', stdout: 'output', stderr: 'error' } as const;
 const protocols = ['v5.channel.k8s.io', 'v4.channel.k8s.io'];
 
 const sockets = new WebSocketServer({
@@ -22,7 +24,8 @@ export function serveExec(
   run: ContainerRun,
 ): void {
   const command = url.searchParams.getAll('command');
-  const wants = (name: string) => ['1', 'true'].includes(url.searchParams.get(name) ?? '');
+  const isSet = (name: string) => ['1', 'true'].includes(url.searchParams.get(name) ?? '');
+  const wants = (stream: keyof typeof parameters) => isSet(parameters[stream]);
   sockets.handleUpgrade(request, socket, head, (peer) => {
     const send = (channel: number, bytes: Buffer) =>
       peer.send(Buffer.concat([Buffer.from([channel]), bytes]));
@@ -38,7 +41,9 @@ export function serveExec(
         env: run.env,
         cwd: run.cwd,
         onOutput: (stream, chunk) => {
-          if (wants(stream) || (stream === 'stderr' && wants('tty'))) send(channels[stream], chunk);
+          // A terminal has one output.
+          if (isSet('tty')) send(channels.stdout, chunk);
+          else if (wants(stream)) send(channels[stream], chunk);
         },
         ...(stdin ? { stdin } : {}),
       });

@@ -203,8 +203,8 @@ describe('lifetimes', () => {
       ['command', '/bin/sh'],
       ['command', '-c'],
       ['command', 'echo $COLOR; cat; exit 7'],
-      ['stdin', 'true'],
-      ['stdout', 'true'],
+      ['input', '1'],
+      ['output', '1'],
     ]);
     const { port, host, tls } = kubelet();
     const socket = new WebSocket(
