@@ -187,7 +187,7 @@ const withoutValue: ReadonlySet<FieldErrorType> = new Set<FieldErrorType>([
   'FieldValueTooMany',
 ]);
 
-/** One field that is wrong, worded as Kubernetes words it. */
+/** One field that is wrong, worded as Kubernetes words it. A value that is undefined is left out of the words. */
 export class FieldError {
   readonly type: FieldErrorType;
   readonly field: string;
@@ -204,7 +204,8 @@ export class FieldError {
   /** `Invalid value: "x": must be …` */
   message(): string {
     const title = titles[this.type];
-    const head = withoutValue.has(this.type) ? title : `${title}: ${showValue(this.value)}`;
+    const bare = withoutValue.has(this.type) || this.value === undefined;
+    const head = bare ? title : `${title}: ${JSON.stringify(this.value)}`;
     return this.detail ? `${head}: ${this.detail}` : head;
   }
 
@@ -212,11 +213,6 @@ export class FieldError {
   text(): string {
     return `${this.field}: ${this.message()}`;
   }
-}
-
-function showValue(value: Json | undefined): string {
-  if (value === undefined) return 'null';
-  return JSON.stringify(value);
 }
 
 export const field = {
@@ -232,7 +228,7 @@ export const field = {
     new FieldError(
       'FieldValueNotSupported',
       path,
-      value,
+      value ?? '',
       `supported values: ${supported.map((each) => JSON.stringify(each)).join(', ')}`,
     ),
 };

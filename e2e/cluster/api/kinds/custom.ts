@@ -1,8 +1,8 @@
 /** Custom resources: the kinds that a CustomResourceDefinition declares. */
-import type { FieldError } from '../errors.ts';
+import { type FieldError, type FieldErrorType, field } from '../errors.ts';
 import { type ApiObject, asList, asObject, asObjects, asString, at, type Json } from '../json.ts';
 import { compileRules } from '../schema/cel.ts';
-import { applyDefaults } from '../schema/default.ts';
+import { applyDefaults, dropNulls } from '../schema/default.ts';
 import type { Schema } from '../schema/schema.ts';
 import { validateSchema } from '../schema/validate.ts';
 import { customPrinter } from '../tables/table.ts';
@@ -56,19 +56,44 @@ function ratchet(errors: FieldError[], before: readonly FieldError[]): FieldErro
   return errors.filter((error) => !known.has(error.text()));
 }
 
-function rulesOf(schema: Schema): Rules {
+/** Types of errors after which the CEL rules are not looked at, since they may not hold for such values at all. */
+const blocking: ReadonlySet<FieldErrorType> = new Set<FieldErrorType>([
+  'FieldValueNotSupported',
+  'FieldValueRequired',
+  'FieldValueTooLong',
+  'FieldValueTooMany',
+  'FieldValueTypeInvalid',
+]);
+
+const notChecked =
+  'some validation rules were not checked because the object was invalid; correct the existing errors to complete validation';
+
+function validateScale(object: ApiObject, path: string | undefined): FieldError[] {
+  if (!path) return [];
+  const replicas = at(object, ...path.split('.'));
+  if (typeof replicas !== 'number' || replicas >= 0) return [];
+  return [field.invalid(`.${path}`, replicas, 'should be a non-negative integer')];
+}
+
+function rulesOf(schema: Schema, replicasPath: string | undefined): Rules {
   const cel = compileRules(schema);
-  const structural = (object: ApiObject): FieldError[] => validateSchema(object, schema, '');
-  const update = (object: ApiObject, old: ApiObject): FieldError[] => {
-    const errors = ratchet(structural(object), structural(old));
-    return errors.length > 0 ? errors : cel.evaluate(object, old);
+  const structural = (object: ApiObject): FieldError[] => [
+    ...validateSchema(object, schema, ''),
+    ...validateScale(object, replicasPath),
+  ];
+  const withRules = (errors: FieldError[], object: ApiObject, old: ApiObject | undefined): FieldError[] => {
+    if (errors.some((error) => blocking.has(error.type)))
+      return [...errors, field.invalid('<nil>', null, notChecked)];
+    return [...errors, ...cel.evaluate(object, old)];
   };
+  const update = (object: ApiObject, old: ApiObject): FieldError[] =>
+    withRules(ratchet(structural(object), structural(old)), object, old);
   return {
-    default: (object) => applyDefaults(object, schema),
-    validate(object) {
-      const errors = structural(object);
-      return errors.length > 0 ? errors : cel.evaluate(object, undefined);
+    default(object) {
+      dropNulls(object, schema);
+      applyDefaults(object, schema);
     },
+    validate: (object) => withRules(structural(object), object, undefined),
     validateUpdate: update,
     validateStatus: update,
   };
@@ -126,7 +151,7 @@ export function customKinds(crd: ApiObject): Kind[] {
           return fields;
         },
         printer: printerOf(version),
-        rules: rulesOf(schema),
+        rules: rulesOf(schema, withoutDot(scale['specReplicasPath']) || undefined),
         custom: true,
       };
     });

@@ -29,9 +29,12 @@ function collect(value: Json | undefined, schemas: JsonObject): void {
 function publish(schema: Json): Json {
   if (Array.isArray(schema)) return schema.map(publish);
   if (!isObject(schema)) return schema;
-  const { $ref, ...rest } = schema;
+  // A property may itself be called `$ref`, as one of JSONSchemaProps is.
+  const $ref = typeof schema['$ref'] === 'string' ? schema['$ref'] : undefined;
   const copy: JsonObject = {};
-  for (const [key, member] of Object.entries(rest)) if (member !== undefined) copy[key] = publish(member);
+  for (const [key, member] of Object.entries(schema)) {
+    if (member !== undefined && !(key === '$ref' && $ref)) copy[key] = publish(member);
+  }
   if ($ref === undefined) return copy;
   return Object.keys(copy).length === 0 ? { $ref } : { ...copy, allOf: [{ $ref }] };
 }

@@ -6,10 +6,16 @@ function unescapeToken(token: string): string {
   return token.replaceAll('~1', '/').replaceAll('~0', '~');
 }
 
-function fail(message: string): never {
-  throw new StatusError(422, 'Invalid', `the server rejected our request due to an error in our request`, {
-    causes: [{ message }],
-  });
+/** The real server keeps the reason to itself too; `cause` is for our own logs. */
+function fail(reason: string): never {
+  const error = new StatusError(
+    422,
+    'Invalid',
+    'the server rejected our request due to an error in our request',
+    {},
+  );
+  error.cause = reason;
+  throw error;
 }
 
 function parsePointer(path: Json | undefined): string[] {

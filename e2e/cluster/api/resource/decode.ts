@@ -1,5 +1,5 @@
 /** From a request body to an object of the kind: identity, unknown fields, types, pruning. */
-import { badRequest } from '../errors.ts';
+import { badRequest, field, invalid } from '../errors.ts';
 import { type ApiObject, asObject, isObject, type JsonObject } from '../json.ts';
 import { decodeBuiltin } from '../schema/fields.ts';
 import { modelSchema } from '../schema/models.ts';
@@ -8,9 +8,15 @@ import type { Call } from './call.ts';
 
 /**
  * @param duplicates keys that occurred twice in the body
+ * @param patched the body is not what the client sent but what its patch made
  * @throws StatusError 400 on wrong types, and on unknown or double fields when the client asked for strict validation
  */
-export function decodeObject(call: Call, body: JsonObject, duplicates: readonly string[] = []): ApiObject {
+export function decodeObject(
+  call: Call,
+  body: JsonObject,
+  duplicates: readonly string[] = [],
+  patched = false,
+): ApiObject {
   const { kind } = call;
   let value: JsonObject;
   let unknown: string[];
@@ -28,21 +34,21 @@ export function decodeObject(call: Call, body: JsonObject, duplicates: readonly 
     ({ value, unknown } = decodeBuiltin(body, kind.schema, kind.kind, kind.version));
   }
   if (!isObject(value['metadata'])) value['metadata'] = {};
-  report(call, [
+  const problems = [
     ...unknown.map((path) => `unknown field ${JSON.stringify(path)}`),
     ...duplicates.map((path) => `duplicate field ${JSON.stringify(path)}`),
-  ]);
+  ];
+  if (problems.length > 0) report(call, problems, patched ? body : undefined);
   return value as ApiObject;
 }
 
-function report(call: Call, problems: readonly string[]): void {
-  if (problems.length === 0) return;
+function report(call: Call, problems: readonly string[], patched: JsonObject | undefined): void {
   const validation = call.query.get('fieldValidation') || 'Warn';
-  if (validation === 'Strict') {
-    const { kind, version } = call.kind;
-    throw badRequest(
-      `${kind} in version "${version}" cannot be handled as a ${kind}: strict decoding error: ${problems.join(', ')}`,
-    );
-  }
   if (validation === 'Warn') call.warnings.push(...problems);
+  if (validation !== 'Strict') return;
+  const { kind, version } = call.kind;
+  const text = `strict decoding error: ${problems.join(', ')}`;
+  if (patched)
+    throw invalid({ group: '', kind: '' }, '', [field.invalid('patch', JSON.stringify(patched), text)]);
+  throw badRequest(`${kind} in version "${version}" cannot be handled as a ${kind}: ${text}`);
 }

@@ -335,7 +335,7 @@ export function patchObject(call: Call, change: (live: ApiObject) => Json): ApiO
   const live = getObject(call);
   const patched = change(clone(live));
   const body = checkIdentity(patched, call.kind);
-  const object = decodeObject(call, body);
+  const object = decodeObject(call, body, [], true);
   const sent = object.metadata.resourceVersion;
   if (sent && sent !== live.metadata.resourceVersion) throw modified(call.kind, call.name!);
   object.metadata.resourceVersion = live.metadata.resourceVersion!;

@@ -33,18 +33,22 @@ function fill(object: JsonObject, name: string, schema: Schema, presentOnly = fa
   }
 }
 
-/** Drops nulls that are neither allowed nor defaulted, so that they read as absent. */
+/** Drops nulls of declared fields that may not be null and have no default, so that they read as absent. In place. */
 export function dropNulls(value: Json | undefined, schema: Schema | undefined): void {
-  if (!schema || !isObject(value)) {
-    if (Array.isArray(value)) for (const item of value) dropNulls(item, schema?.items);
+  if (!schema) return;
+  if (Array.isArray(value)) {
+    for (const item of value) dropNulls(item, schema.items);
     return;
   }
+  if (!isObject(value)) return;
   for (const [key, member] of Object.entries(value)) {
     const declared = schema.properties ? (own(schema.properties, key) as Schema | undefined) : undefined;
-    const below =
-      declared ??
-      (isObject(schema.additionalProperties) ? (schema.additionalProperties as Schema) : undefined);
-    if (member === null && below && !below.nullable && below.default !== undefined) delete value[key];
+    const additional = isObject(schema.additionalProperties)
+      ? (schema.additionalProperties as Schema)
+      : undefined;
+    const below = declared ?? additional;
+    if (!below) continue;
+    if (member === null && !below.nullable && below.default === undefined) delete value[key];
     else dropNulls(member, below);
   }
 }

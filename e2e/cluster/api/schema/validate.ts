@@ -45,18 +45,22 @@ function inBody(path: string): string {
 function check(value: Json, schema: Schema, path: string, errors: FieldError[], root = false): void {
   if (value === null && schema.nullable) return;
   const where = inBody(path);
-  const fail = (detail: string, shown: Json = value) => errors.push(field.invalid(where, shown, detail));
+  const wrongType = (wanted: string, actual: string) =>
+    errors.push(
+      new FieldError(
+        'FieldValueTypeInvalid',
+        where,
+        actual,
+        `${path} in body must be of type ${wanted}: ${JSON.stringify(actual)}`,
+      ),
+    );
   if (schema['x-kubernetes-int-or-string']) {
     if (typeName(value) !== 'integer' && typeof value !== 'string') {
-      fail(
-        `${path} in body must be of type integer,string: ${JSON.stringify(typeName(value))}`,
-        typeName(value),
-      );
+      wrongType('integer,string', typeName(value));
       return;
     }
   } else if (schema.type && !hasType(value, schema.type)) {
-    const name = typeName(value);
-    fail(`${path} in body must be of type ${schema.type}: ${JSON.stringify(name)}`, name);
+    wrongType(schema.type, typeName(value));
     return;
   }
   if (schema.enum && !schema.enum.some((each) => canonical(each) === canonical(value))) {
@@ -75,22 +79,26 @@ function check(value: Json, schema: Schema, path: string, errors: FieldError[], 
   checkCombinations(value, schema, path, errors);
 }
 
+/** Of a string only the first problem is reported. */
 function checkString(value: string, schema: Schema, path: string, errors: FieldError[]): void {
   const length = [...value].length;
-  if (schema.maxLength !== undefined && length > schema.maxLength)
+  if (schema.maxLength !== undefined && length > schema.maxLength) {
     errors.push(field.tooLong(path, schema.maxLength));
+    return;
+  }
   if (schema.minLength !== undefined && length < schema.minLength) {
     errors.push(
       field.invalid(path, value, `${path} in body should be at least ${schema.minLength} chars long`),
     );
+    return;
   }
   if (schema.pattern && !compilePattern(schema.pattern).matcher(value).find()) {
     errors.push(field.invalid(path, value, `${path} in body should match '${schema.pattern}'`));
+    return;
   }
-  if (schema.format) {
-    const problem = formatProblem(schema.format, value);
-    if (problem) errors.push(field.invalid(path, value, `${path} in body ${problem}`));
-  }
+  const problem = schema.format && formatProblem(schema.format, value);
+  if (problem)
+    errors.push(new FieldError('FieldValueTypeInvalid', path, value, `${path} in body ${problem}`));
 }
 
 function checkNumber(value: number, schema: Schema, path: string, errors: FieldError[]): void {
@@ -110,12 +118,7 @@ function checkNumber(value: number, schema: Schema, path: string, errors: FieldE
 }
 
 function tooMany(path: string, count: number, most: number): FieldError {
-  return new FieldError(
-    'FieldValueTooMany',
-    path,
-    undefined,
-    `${count}: must have at most ${most} items`.replace(/^(\d+): /, '$1: '),
-  );
+  return new FieldError('FieldValueTooMany', path, undefined, `${count}: must have at most ${most} items`);
 }
 
 function checkList(value: Json[], schema: Schema, path: string, errors: FieldError[]): void {
@@ -186,28 +189,26 @@ export function join(path: string, name: string): string {
 }
 
 function checkCombinations(value: Json, schema: Schema, path: string, errors: FieldError[]): void {
-  const holds = (each: Schema) => validateSchema(value, each, path || '<root>').length === 0;
+  const problems = (each: Schema) => validateSchema(value, each, path || '<root>');
+  const fail = (detail: string) =>
+    errors.push(field.invalid('<nil>', '', `${JSON.stringify(path)} must ${detail}`));
   for (const each of schema.allOf ?? []) check(value, each, path, errors);
-  const label = path === '' ? '""' : path;
-  if (schema.anyOf && !schema['x-kubernetes-int-or-string'] && !schema.anyOf.some(holds)) {
-    errors.push(
-      field.invalid(inBody(path), '', `${label} in body must validate at least one schema (anyOf)`),
-    );
-  }
-  if (schema.oneOf) {
-    const count = schema.oneOf.filter(holds).length;
-    if (count !== 1) {
-      const found = count === 0 ? 'Found none valid' : `Found ${count} valid alternatives`;
-      errors.push(
-        field.invalid(
-          inBody(path),
-          '',
-          `${label} in body must validate one and only one schema (oneOf). ${found}`,
-        ),
-      );
+  if (schema.anyOf && !schema['x-kubernetes-int-or-string']) {
+    const results = schema.anyOf.map(problems);
+    if (results.every((each) => each.length > 0)) {
+      fail('validate at least one schema (anyOf)');
+      errors.push(...(results[0] ?? []));
     }
   }
-  if (schema.not && holds(schema.not)) {
-    errors.push(field.invalid(inBody(path), '', `${label} in body must not validate the schema (not)`));
+  if (schema.oneOf) {
+    const results = schema.oneOf.map(problems);
+    const count = results.filter((each) => each.length === 0).length;
+    if (count === 0) {
+      fail('validate one and only one schema (oneOf). Found none valid');
+      errors.push(...(results[0] ?? []));
+    } else if (count > 1) {
+      fail(`validate one and only one schema (oneOf). Found ${count} valid alternatives`);
+    }
   }
+  if (schema.not && problems(schema.not).length === 0) fail('not validate the schema (not)');
 }
