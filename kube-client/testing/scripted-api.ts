@@ -34,6 +34,8 @@ export class ScriptedApi {
   readonly requests: Recorded[] = [];
   /** Consulted first, each for one request that it wants. */
   readonly scripts: Script[] = [];
+  /** Consulted next, for every request. */
+  readonly standing: Script[] = [];
   readonly objects = new Map<string, KubeObject>();
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -166,6 +168,7 @@ export class ScriptedApi {
       this.scripts.splice(this.scripts.indexOf(script), 1);
       return;
     }
+    if (this.standing.some((script) => script(request, response))) return;
     const named = /^\/apis?\/.*\/namespaces\/([^/]+)\/([^/]+)(?:\/([^/]+))?(?:\/([^/]+))?$/.exec(
       url.pathname,
     );
