@@ -128,9 +128,9 @@ function announce(kubeconfig: string, what: string, kubectl?: string): void {
   console.log(`\nThe cluster ${what}. Use it with\n\n  export KUBECONFIG=${kubeconfig}\n`);
   if (kubectl !== undefined) console.log(`kubectl, if you have none: ${kubectl}`);
   if (process.env['KUBEBUILDER_ASSETS']) {
-    console.log(
-      `It has a network of its own: nsenter --target ${readState()?.pid} --user --preserve-credentials --net COMMAND`,
-    );
+    const user = process.getuid?.() === 0 ? [] : ['--user', '--preserve-credentials'];
+    const enter = ['nsenter', `--target=${readState()?.pid}`, '--net', ...user, 'COMMAND'].join(' ');
+    console.log(`It has a network of its own; enter it with: ${enter}`);
   }
   console.log('It ends with: npm run down');
 }

@@ -89,8 +89,13 @@ export function proportional(desired: number, posts: Fenceposts, shares: readonl
     added += step;
     sizes.push(Math.max(0, share.replicas + step));
   }
-  const first = sizes[0];
-  if (first !== undefined) sizes[0] = Math.max(0, first + toAdd - added);
+  // What is left over goes to the first, or comes from it and then the next.
+  let rest = toAdd - added;
+  for (const [index, size] of sizes.entries()) {
+    const next = Math.max(0, size + rest);
+    rest -= next - size;
+    sizes[index] = next;
+  }
   return sizes;
 }
 
