@@ -187,7 +187,6 @@ test('a resize gives out exactly what is allowed', () => {
       fc.array(share, { minLength: 2, maxLength: 4 }),
       (desired, surge, shares) => {
         const sizes = proportional(desired, { surge, unavailable: 0 }, shares);
-        const allowed = desired > 0 ? desired + surge : 0;
         assert.ok(sizes.every((size) => size >= 0));
         assert.equal(
           sizes.reduce((sum, size) => sum + size, 0),
