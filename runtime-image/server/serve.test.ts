@@ -11,6 +11,7 @@ import {
   type ServiceError,
   status,
 } from '@grpc/grpc-js';
+import './execution/no-telemetry.ts';
 import * as ort from 'onnxruntime-node';
 import { env, modelFile, versionHeader } from '#contract';
 import { ImageProcess, sileroFolder, temporaryFolder } from '../testing/process.ts';

@@ -1,4 +1,5 @@
 /** One inference worker seen from the event loop: starts it, sends it runs, and says when it is lost. */
+import './no-telemetry.ts';
 import { Worker } from 'node:worker_threads';
 import type { FromWorker, LoadReport, OutputTensor, RunMessage, WorkerOptions } from './messages.ts';
 
