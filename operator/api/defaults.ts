@@ -14,6 +14,7 @@ export const defaultModelSpec: ModelSpec = {
       { weight: 50, hold: '30s', approval: false },
     ],
     approval: false,
+    analysis: { minRequests: 100, maxErrorIncrease: 0.01, onInconclusive: 'proceed' },
     onNewVersion: 'supersede',
     bake: '10m',
   },

@@ -31,6 +31,12 @@ export const versionFailureReasons = {
   ReadinessLost: 'too few pods are ready',
   /** Pods were not ready in time. */
   StartupDeadlineExceeded: 'pods were not ready in time',
+  /** Its proportion of failed requests is larger than stable's by more than it may be. */
+  ErrorRate: 'live requests fail more often',
+  /** Its slow requests are more than they may be. */
+  Latency: 'live requests take longer',
+  /** Too few requests for a verdict, and `onInconclusive` is `rollback`. */
+  TooFewRequests: 'too few requests for a verdict',
   /** Somebody asked for it with `sluice.dev/abort`. */
   Aborted: 'the rollout was aborted',
   /** `placement.pool` names no GPUPool. */

@@ -89,6 +89,7 @@ describe('the default policy', () => {
       strategy: 'canary',
       steps: [5, 25, 50].map((weight) => ({ weight, holdMs: 30_000, approval: false })),
       approval: false,
+      analysis: { minRequests: 100, maxErrorIncrease: 0.01, onInconclusive: 'proceed' },
       onNewVersion: 'supersede',
       bakeMs: 600_000,
       unreadyForMs: 5_000,
@@ -99,7 +100,7 @@ describe('the default policy', () => {
 
   /** What the API server makes of nothing: the default of a field, with the defaults inside it. */
   function filled(schema: { default?: unknown; properties?: Record<string, never> }): unknown {
-    if (schema.properties === undefined) return schema.default;
+    if (schema.properties === undefined || schema.default === undefined) return schema.default;
     const given = schema.default as Record<string, unknown>;
     const inner = Object.entries(schema.properties).map(([name, field]) => [
       name,

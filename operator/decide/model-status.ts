@@ -4,9 +4,10 @@ import { servicePorts } from '#contract';
 import { conditionsFrom } from '../api/conditions.ts';
 import type { Model, ModelStatus } from '../api/generated/model.ts';
 import type { Reason } from '../api/reasons.ts';
+import type { Judgement } from './analysis/evidence.ts';
 import type { ModelObserved } from './observed.ts';
 import { handledOf, requestsOf } from './requests.ts';
-import { optional, statusFrom } from './rollout/state.ts';
+import { optional, statusFrom, storedCandidate } from './rollout/state.ts';
 import type { RolloutOutput, Target } from './rollout/types.ts';
 import type { Seen } from './see.ts';
 import { weightOf } from './shares.ts';
@@ -26,6 +27,7 @@ export interface ModelContext {
   readonly target: Target;
   readonly problem: Problem | undefined;
   readonly routers: RouterFacts;
+  readonly judgement: Judgement;
   /** Counts the changes of traffic, this one included. */
   readonly generation: number;
   readonly now: number;
@@ -51,7 +53,8 @@ export function modelStatus(model: Model, context: ModelContext): ModelStatus {
     observedGeneration: generation,
     conditions: conditionsFrom(findings, status?.conditions, generation, now),
     phase: phaseOf(rollout, problem),
-    ...statusFrom(rollout.state, candidate === undefined ? 0 : weightOf(rollout.shares, candidate.version)),
+    ...statusFrom(rollout.state),
+    ...optional('candidate', candidateStatus(status, context)),
     handled: handledOf(model),
     traffic: rollout.shares,
     routers: {
@@ -61,6 +64,24 @@ export function modelStatus(model: Model, context: ModelContext): ModelStatus {
       acked: routers.acked,
     },
     url: `http://${observed.name}.${observed.namespace}.svc:${servicePorts.http}`,
+  };
+}
+
+/** Evidence is written when it changes its mind, not with every request: a status is not a counter. */
+function candidateStatus(
+  before: ModelStatus | undefined,
+  { rollout, judgement }: ModelContext,
+): ModelStatus['candidate'] {
+  const { candidate } = rollout.state;
+  if (candidate === undefined) return undefined;
+  const stored = storedCandidate(candidate, weightOf(rollout.shares, candidate.version));
+  if (candidate.step === 0) return stored;
+  const { version, step, verdict } = before?.candidate ?? {};
+  const same = version === candidate.version && step === candidate.step && verdict === judgement.verdict;
+  return {
+    ...stored,
+    verdict: judgement.verdict,
+    evidence: same ? (before?.candidate?.evidence ?? '') : judgement.message,
   };
 }
 

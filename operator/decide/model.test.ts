@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { defaultModelSpec } from '../api/defaults.ts';
+import { freshEvidence, weigh } from './analysis/evidence.ts';
 import { decideModel } from './model.ts';
 import { World } from './world.ts';
 
@@ -214,6 +215,72 @@ describe('stable', () => {
     world.settle();
     assert.equal(world.model?.status?.stable, '5.0.0');
     assert.equal(world.weight('5.0.0'), 100);
+  });
+});
+
+describe('live traffic', () => {
+  const totals = (requests: number, errors: number) => ({ requests, errors, latency: [], timed: 0 });
+  const seen = (requests: number, errors: number) => {
+    const { analysis } = defaultModelSpec.rollout;
+    let evidence = freshEvidence;
+    for (let second = 0; second < 10; second += 1) {
+      const block = { stable: totals(900, 0), candidate: totals(requests, errors) };
+      evidence = weigh(evidence, block, [], analysis);
+    }
+    return evidence;
+  };
+  const withInconclusive = (onInconclusive: 'hold' | 'rollback') =>
+    serving({
+      rollout: {
+        ...defaultModelSpec.rollout,
+        analysis: { ...defaultModelSpec.rollout.analysis, onInconclusive },
+      },
+    });
+
+  it('takes a candidate out that fails requests though its pods are ready', () => {
+    const world = serving();
+    world.add('6.0.0');
+    world.run(seconds(10));
+    world.evidence = seen(50, 25);
+    world.settle();
+    assert.equal(world.weight('6.0.0'), 0);
+    assert.equal(world.condition('Ready', '6.0.0'), 'False ErrorRate');
+    assert.match(
+      world.transcript.at(-1)!,
+      /6\.0\.0 failed \(ErrorRate: 50\.00 % of 500 requests failed, 0\.00 % of stable's 9000/,
+    );
+  });
+
+  it('is told in the status', () => {
+    const world = serving();
+    world.add('6.0.0');
+    world.run(seconds(10));
+    assert.equal(world.model?.status?.candidate?.verdict, 'Inconclusive');
+    world.evidence = seen(50, 0);
+    world.settle();
+    assert.equal(world.model?.status?.candidate?.verdict, 'Pass');
+    assert.equal(
+      world.model?.status?.candidate?.evidence,
+      "0.00 % of 500 requests failed, 0.00 % of stable's 9000",
+    );
+  });
+
+  it('that is too little makes a step wait, when it should', () => {
+    const world = withInconclusive('hold');
+    world.add('6.0.0');
+    world.run(seconds(3_600));
+    assert.equal(world.weight('6.0.0'), 5);
+    assert.equal(world.model?.status?.candidate?.waitingFor, 'Traffic');
+    world.evidence = seen(50, 0);
+    world.run(seconds(1));
+    assert.equal(world.weight('6.0.0'), 25);
+  });
+
+  it('that is too little ends a rollout, when it should', () => {
+    const world = withInconclusive('rollback');
+    world.add('6.0.0');
+    world.run(seconds(31));
+    assert.equal(world.condition('Ready', '6.0.0'), 'False TooFewRequests');
   });
 });
 

@@ -6,6 +6,7 @@ import type { Model, ModelStatus } from '../api/generated/model.ts';
 import type { ModelVersion, ModelVersionStatus } from '../api/generated/model-version.ts';
 import { isTerminating } from '../api/kubernetes.ts';
 import { implicitLabel } from '../api/labels.ts';
+import { judge } from './analysis/evidence.ts';
 import { changeEvents, type DecidedEvent, rolloutEvents } from './events.ts';
 import { modelStatus, problemOf } from './model-status.ts';
 import type { ModelObserved } from './observed.ts';
@@ -58,12 +59,14 @@ export function decideModel(observed: ModelObserved, now: number): ModelDecision
   const acked = observed.routers.filter((router) => router.generation === published.generation).length;
   const total = observed.routers.length;
   const allAcked = total > 0 && acked === total;
+  const judgement = judge(observed.evidence, policy.analysis);
   const rollout = advance({
     state,
     target,
     facts: seen,
     policy,
     requests: requestsOf(model),
+    judgement,
     retried: new Set(
       [...seen.values()]
         .filter(({ observed: { object } }) => isRetried(object))
@@ -104,6 +107,7 @@ export function decideModel(observed: ModelObserved, now: number): ModelDecision
           target,
           problem: problemOf(observed, seen, target, problem),
           routers,
+          judgement,
           generation,
           now,
         });

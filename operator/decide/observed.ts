@@ -4,6 +4,7 @@ import type { GPUPool } from '../api/generated/gpu-pool.ts';
 import type { Model } from '../api/generated/model.ts';
 import type { ModelVersion } from '../api/generated/model-version.ts';
 import type { Deployment, Pod } from '../api/kubernetes.ts';
+import type { Evidence } from './analysis/evidence.ts';
 
 /** One version and what runs of it. */
 export interface VersionObserved {
@@ -32,6 +33,8 @@ export interface ModelObserved {
   readonly pools: ReadonlyMap<string, GPUPool>;
   readonly namespaceLabels: Readonly<Record<string, string>>;
   readonly routers: readonly RouterObserved[];
+  /** What live traffic has said of the candidate since its first step. */
+  readonly evidence: Evidence;
   /** Port of this model on the routers; absent when the namespace has none left. */
   readonly port?: number;
   /** Objects with the names of the Model's children that belong to somebody else, as `Kind name`. */

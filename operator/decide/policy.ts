@@ -11,6 +11,7 @@ export function policyOf({ rollout, rollback }: ModelSpec): RolloutPolicy {
       holdMs: milliseconds(hold),
       approval,
     })),
+    analysis: rollout.analysis,
     approval: rollout.approval,
     onNewVersion: rollout.onNewVersion,
     bakeMs: milliseconds(rollout.bake),

@@ -5,6 +5,7 @@ import { model, modelVersion } from '../api/fixtures.ts';
 import type { Model, ModelSpec } from '../api/generated/model.ts';
 import type { ModelVersion, ModelVersionSpec } from '../api/generated/model-version.ts';
 import type { Pod } from '../api/kubernetes.ts';
+import { type Evidence, freshEvidence } from './analysis/evidence.ts';
 import type { DecidedEvent } from './events.ts';
 import { container, podOf, readyPod } from './fixtures.ts';
 import { decideModel, type ModelDecision } from './model.ts';
@@ -28,6 +29,7 @@ export class World {
   readonly versions = new Map<string, Running>();
   /** Generation that each ready router follows. */
   routers: number[] = [0, 0];
+  evidence: Evidence = freshEvidence;
   readonly events: DecidedEvent[] = [];
   /** What people would read: one line an event of the model, with seconds since the beginning. */
   readonly transcript: string[] = [];
@@ -96,6 +98,7 @@ export class World {
       pools: new Map(),
       namespaceLabels: {},
       routers: this.routers.map((generation, index) => ({ name: `router-${index}`, generation })),
+      evidence: this.evidence,
       port: 10_000,
       foreign: [],
     };

@@ -15,8 +15,10 @@ import { BackOff } from '../../kube-client/back-off.ts';
 import type { Change } from '../../kube-client/informer.ts';
 import type { Logger } from '../../kube-client/logger.ts';
 import { isReady, type Pod } from '../api/kubernetes.ts';
+import type { Traffic } from '../api/traffic.ts';
 import type { Clock } from '../engine/clock.ts';
 import type { RouterReports } from '../reconcile/ports.ts';
+import { TrafficLedger } from './traffic-ledger.ts';
 
 export interface VersionReport {
   readonly version: string;
@@ -27,6 +29,10 @@ export interface VersionReport {
   readonly errors: number;
   /** Requests being answered now. */
   readonly inFlight: number;
+  /** Requests per latency bucket. */
+  readonly latency: readonly number[];
+  /** Requests that latency is estimated from. */
+  readonly timed: number;
 }
 
 export interface ModelReport {
@@ -40,6 +46,8 @@ export interface Report {
   readonly router: string;
   /** Changes when counters start again from zero. */
   readonly epoch: string;
+  /** Upper bounds of the latency buckets, milliseconds. */
+  readonly latencyBoundsMs: readonly number[];
   readonly models: readonly ModelReport[];
 }
 
@@ -57,7 +65,7 @@ export interface RouterStreamsOptions {
 }
 
 const telemetry = (() => {
-  const definition = loadSync(fileURLToPath(telemetryProto), { longs: Number, defaults: true });
+  const definition = loadSync(fileURLToPath(telemetryProto), { longs: Number, defaults: true, arrays: true });
   const loaded = loadPackageDefinition(definition) as unknown as {
     sluice: { router: { v1: { Telemetry: ServiceClientConstructor } } };
   };
@@ -68,6 +76,7 @@ export class RouterStreams implements RouterReports {
   readonly #options: RouterStreamsOptions;
   /** By `namespace/pod`. */
   readonly #streams = new Map<string, RouterStream>();
+  readonly #ledger = new TrafficLedger();
   #unsubscribe: (() => void) | undefined;
 
   constructor(options: RouterStreamsOptions) {
@@ -87,6 +96,10 @@ export class RouterStreams implements RouterReports {
   generation(namespace: string, pod: string, modelUid: string): number | undefined {
     return this.#streams.get(`${namespace}/${pod}`)?.report?.models.find(({ uid }) => uid === modelUid)
       ?.generation;
+  }
+
+  traffic(namespace: string, modelUid: string): Traffic {
+    return this.#ledger.of(namespace, modelUid);
   }
 
   /** The last reports of the routers of a namespace that are connected now, by pod. */
@@ -111,7 +124,9 @@ export class RouterStreams implements RouterReports {
     if (current?.address === address) return;
     current?.close();
     this.#streams.delete(key);
-    if (address !== undefined) this.#streams.set(key, new RouterStream(key, address, this.#options));
+    if (now === undefined) this.#ledger.close(key);
+    if (address !== undefined)
+      this.#streams.set(key, new RouterStream(key, address, this.#options, this.#ledger));
   }
 }
 
@@ -125,11 +140,13 @@ class RouterStream {
   readonly #client: InstanceType<ServiceClientConstructor>;
   readonly #backOff = new BackOff({ baseMs: 100, capMs: 5_000 });
   readonly #intervalMs: number;
+  readonly #ledger: TrafficLedger;
   #call: ClientReadableStream<Report> | undefined;
   #cancelTimer: () => void = () => {};
   #closed = false;
 
-  constructor(key: string, address: string, options: RouterStreamsOptions) {
+  constructor(key: string, address: string, options: RouterStreamsOptions, ledger: TrafficLedger) {
+    this.#ledger = ledger;
     this.address = address;
     this.#key = key;
     this.#namespace = key.slice(0, key.indexOf('/'));
@@ -167,6 +184,7 @@ class RouterStream {
       if (this.#call !== call) return;
       this.#backOff.reset();
       this.#watchSilence(call);
+      this.#ledger.take(this.#namespace, this.#key, report);
       this.#set(report);
     });
     // `error` comes before `end` or without it; whichever comes first ends this call.

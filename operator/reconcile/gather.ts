@@ -1,20 +1,37 @@
 /** All reads of a model's reconcile, into one readonly value. */
 
+import { defaultModelSpec } from '../api/defaults.ts';
+import type { Model } from '../api/generated/model.ts';
 import type { ModelVersion } from '../api/generated/model-version.ts';
 import { isOwnedBy, isReady, type KubernetesObject } from '../api/kubernetes.ts';
+import { noTraffic } from '../api/traffic.ts';
 import type { ModelObserved, RouterObserved, VersionObserved } from '../decide/observed.ts';
 import { optional } from '../decide/rollout/state.ts';
 import { versionChildName } from '../resources/names.ts';
+import type { Comparison, EvidenceBook } from './evidence-book.ts';
 import { byModel, byNamespace, byRouterNamespace, byVersion, versionKey } from './indexes.ts';
 import type { PortBook } from './port-book.ts';
 import type { Ports, View } from './ports.ts';
+
+/** What an operator remembers between visits, and can do without after a restart. */
+export interface Books {
+  readonly ports: PortBook;
+  readonly evidence: EvidenceBook;
+}
+
+/** What is compared: the candidate with stable, from its first step on. */
+function comparisonOf(model: Model | undefined): Comparison | undefined {
+  const { stable, candidate } = model?.status ?? {};
+  if (stable === undefined || candidate === undefined || candidate.step === 0) return undefined;
+  return { stable, candidate: candidate.version, startedAt: candidate.startedAt };
+}
 
 /**
  * @param rejected what the API server said of workloads that it refused last, by name of the ModelVersion
  */
 export function gatherModel(
   { views, routers }: Pick<Ports, 'views' | 'routers'>,
-  ports: PortBook,
+  { ports, evidence }: Books,
   namespace: string,
   name: string,
   rejected: ReadonlyMap<string, string> = new Map(),
@@ -40,6 +57,12 @@ export function gatherModel(
           uid === undefined ? undefined : routers.generation(namespace, pod.metadata.name, uid);
         return { name: pod.metadata.name, ...optional('generation', generation) };
       }),
+    evidence: evidence.read(
+      `${namespace}/${name}`,
+      comparisonOf(model),
+      uid === undefined ? noTraffic : routers.traffic(namespace, uid),
+      (model?.spec ?? defaultModelSpec).rollout.analysis,
+    ),
     ...optional('port', ports.portOf(namespace, name, views.services.by(byNamespace, namespace))),
     foreign: uid === undefined ? [] : foreign(service, uid),
   };

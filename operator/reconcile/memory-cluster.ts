@@ -13,6 +13,7 @@ import type {
   Pod,
   Service,
 } from '../api/kubernetes.ts';
+import { noTraffic, type Traffic } from '../api/traffic.ts';
 import type { DecidedEvent } from '../decide/events.ts';
 import { modelIndexes, podIndexes, serviceIndexes, versionIndexes } from './indexes.ts';
 import type { Ports, View } from './ports.ts';
@@ -65,11 +66,14 @@ export class MemoryCluster implements Ports {
   /** Every effective write, as `verb Kind name`. */
   readonly writes: string[] = [];
   fault: Fault = () => undefined;
+  /** What routers have counted. */
+  counted: Traffic = noTraffic;
   clock = Date.parse('2026-01-01T00:00:00Z');
   now = (): number => this.clock;
   readonly events = { emit: (event: DecidedEvent): void => void this.told.push(event) };
   readonly routers = {
     generation: (): number | undefined => this.views.models.list()[0]?.status?.routers?.generation,
+    traffic: (): Traffic => this.counted,
   };
   #serial = 0;
 

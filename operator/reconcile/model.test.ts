@@ -32,7 +32,7 @@ function cluster(): MemoryCluster {
 async function converge(world: MemoryCluster): Promise<void> {
   let model = modelReconciler(world, config);
   let router = routerReconciler(world, routerConfig);
-  for (let round = 0; round < 100; round += 1) {
+  for (let round = 0; round < 1_000; round += 1) {
     const before = world.writes.length;
     let failed = false;
     try {

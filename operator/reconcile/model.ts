@@ -7,6 +7,7 @@ import { implicitModel } from '../resources/model.ts';
 import { versionChildName } from '../resources/names.ts';
 import { modelService, versionService } from '../resources/services.ts';
 import { type VersionConfig, versionDeployment } from '../resources/version-deployment.ts';
+import { EvidenceBook } from './evidence-book.ts';
 import { gatherModel } from './gather.ts';
 import { PortBook } from './port-book.ts';
 import { type Ports, Rejected } from './ports.ts';
@@ -21,14 +22,15 @@ type Rejections = ReadonlyMap<string, string>;
 
 /** Reconciles the model of a key `namespace/name`, whether or not a Model of that name exists yet. */
 export function modelReconciler(world: Ports, config: VersionConfig): (key: string) => Promise<Outcome> {
-  const ports = new PortBook();
+  const books = { ports: new PortBook(), evidence: new EvidenceBook() };
   const rejections = new Map<string, Rejections>();
   return async (key) => {
     const [namespace = '', name = ''] = key.split('/');
-    const gather = () => gatherModel(world, ports, namespace, name, rejections.get(key));
+    const gather = () => gatherModel(world, books, namespace, name, rejections.get(key));
     const observed = gather();
     if (observed.model === undefined && observed.versions.length === 0) {
-      ports.release(namespace, name);
+      books.ports.release(namespace, name);
+      books.evidence.forget(key);
       rejections.delete(key);
       return {};
     }

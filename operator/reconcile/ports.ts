@@ -15,6 +15,7 @@ import type {
   Pod,
   Service,
 } from '../api/kubernetes.ts';
+import type { Traffic } from '../api/traffic.ts';
 import type { DecidedEvent } from '../decide/events.ts';
 
 /** A cache of one kind. Objects in it must not be changed. */
@@ -71,6 +72,8 @@ export interface EventSink {
 export interface RouterReports {
   /** Generation of the model's shares that a router pod follows, or undefined when it has not said so. */
   generation(namespace: string, pod: string, modelUid: string): number | undefined;
+  /** What all routers of a namespace have counted for a model since this operator began to listen. */
+  traffic(namespace: string, modelUid: string): Traffic;
 }
 
 export interface Ports {

@@ -11,6 +11,8 @@ export class Latency {
   readonly #samplesPerSecond: number;
   readonly #keyOf: (slot: number) => string | undefined;
   readonly #byVersion = new Map<string, Float64Array>();
+  /** Requests that were really timed, by version. */
+  readonly #timed = new Map<string, number>();
 
   /**
    * @param samplesPerSecond above this rate of requests only so many are timed, and each stands for more
@@ -30,6 +32,7 @@ export class Latency {
     const counts = this.#byVersion.get(key) ?? new Float64Array(latencyBoundsMs.length + 1);
     this.#byVersion.set(key, counts);
     counts[bucketOf(micros! / 1000)]! += Math.max(1, rate! / this.#samplesPerSecond);
+    this.#timed.set(key, (this.#timed.get(key) ?? 0) + 1);
   }
 
   /** Requests per bucket, one more than bounds; undefined when none was timed. */
@@ -38,9 +41,18 @@ export class Latency {
     return counts && Array.from(counts);
   }
 
+  /** How many requests the buckets are estimated from. */
+  timed(uid: string, version: string): number {
+    return this.#timed.get(`${uid}/${version}`) ?? 0;
+  }
+
   /** Forgets versions that are not among the keys. */
   keep(keys: ReadonlySet<string>): void {
-    for (const key of this.#byVersion.keys()) if (!keys.has(key)) this.#byVersion.delete(key);
+    for (const key of this.#byVersion.keys()) {
+      if (keys.has(key)) continue;
+      this.#byVersion.delete(key);
+      this.#timed.delete(key);
+    }
   }
 }
 

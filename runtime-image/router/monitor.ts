@@ -9,6 +9,8 @@ import type { Latency } from './latency.ts';
 export interface VersionReport extends VersionCounters {
   readonly version: string;
   readonly latency: readonly number[] | undefined;
+  /** Requests that latency is estimated from. */
+  readonly timed: number;
 }
 
 export interface ModelReport {
@@ -81,6 +83,7 @@ export class Monitor {
         version,
         ...this.#counters.of(uid, version),
         latency: this.#latency.of(uid, version),
+        timed: this.#latency.timed(uid, version),
       })),
     }));
   }

@@ -57,6 +57,11 @@ export interface ModelRollout {
    */
   readonly approval: boolean;
   /**
+   * How live traffic of the candidate is held against stable's over the same time. Both tests together raise
+   * a false alarm in at most 1 % of rollouts, however often they look.
+   */
+  readonly analysis: ModelRolloutAnalysis;
+  /**
    * What a version that arrives while another is being rolled out does. supersede: takes its place. queue:
    * waits until it is through.
    */
@@ -72,6 +77,32 @@ export interface ModelRolloutStep {
   readonly hold: string;
   /** Whether to wait, after the hold, for the annotation sluice.dev/approve. */
   readonly approval: boolean;
+}
+
+/**
+ * How live traffic of the candidate is held against stable's over the same time. Both tests together raise a
+ * false alarm in at most 1 % of rollouts, however often they look.
+ */
+export interface ModelRolloutAnalysis {
+  /** Requests of the candidate below which a step is inconclusive. */
+  readonly minRequests: number;
+  /** How much larger the candidate's proportion of failed requests may be than stable's. */
+  readonly maxErrorIncrease: number;
+  /** Absent means that latency is not compared. */
+  readonly latency?: ModelRolloutAnalysisLatency;
+  /**
+   * What happens at the end of a hold with fewer than minRequests. proceed: go on, since no traffic is no
+   * failure. hold: wait for traffic. rollback: give up.
+   */
+  readonly onInconclusive: 'proceed' | 'hold' | 'rollback';
+}
+
+/** Absent means that latency is not compared. */
+export interface ModelRolloutAnalysisLatency {
+  /** Which quantile, such as 0.99. */
+  readonly quantile: number;
+  /** How many times stable's quantile is still good. */
+  readonly maxRatio: number;
 }
 
 /** When a candidate loses its traffic. */
@@ -151,7 +182,11 @@ export interface ModelStatusCandidate {
   /** The last step that was approved. */
   readonly approvedStep?: number;
   /** What it waits for though its hold is over. */
-  readonly waitingFor?: 'Approval' | 'Routers';
+  readonly waitingFor?: 'Approval' | 'Routers' | 'Traffic';
+  /** What live traffic says of it. */
+  readonly verdict?: 'Pass' | 'Fail' | 'Inconclusive';
+  /** What the verdict is founded on. */
+  readonly evidence?: string;
 }
 
 /** The last values of the annotations that ask for something once, so that each is done once. */

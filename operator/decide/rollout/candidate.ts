@@ -1,6 +1,7 @@
 /** The way of a candidate from its first pod to all of the traffic, or out. */
 
 import { readable } from '../../api/duration.ts';
+import type { VersionFailureReason } from '../../api/reasons.ts';
 import { type Draft, fail, hasTooFew, lostReadiness, record, settled, without } from './draft.ts';
 import type { Candidate } from './state.ts';
 import type { VersionFacts } from './types.ts';
@@ -55,7 +56,7 @@ function isReturnOrRescue(draft: Draft, candidate: Candidate): boolean {
 }
 
 function judgeStepping(draft: Draft, facts: VersionFacts): void {
-  const { policy, now, acked, requests } = draft.input;
+  const { policy, now, acked, requests, judgement } = draft.input;
   const candidate = draft.state.candidate!;
   if (hasTooFew(facts, policy)) return suspend(draft, candidate, facts);
   if (candidate.unreadySince !== undefined) {
@@ -67,6 +68,8 @@ function judgeStepping(draft: Draft, facts: VersionFacts): void {
       message: `${candidate.version} is ready again; step ${candidate.step} begins anew`,
     });
   }
+  if (judgement.verdict === 'Fail') return failByEvidence(draft, facts, judgement.reason ?? 'ErrorRate');
+  draft.wakes.push(now + lookEveryMs);
   const current = draft.state.candidate ?? candidate;
   const step = policy.steps[current.step - 1];
   const due = current.since + (step?.holdMs ?? 0);
@@ -75,10 +78,21 @@ function judgeStepping(draft: Draft, facts: VersionFacts): void {
     return;
   }
   if (!acked) return wait(draft, current, 'Routers');
+  if (judgement.verdict === 'Inconclusive') {
+    if (policy.analysis.onInconclusive === 'hold') return wait(draft, current, 'Traffic');
+    if (policy.analysis.onInconclusive === 'rollback') return failByEvidence(draft, facts, 'TooFewRequests');
+  }
   if (step?.approval === true && !isApproved(current)) return awaitApproval(draft, current);
   if (requests.paused) return;
   if (current.step >= policy.steps.length || (step?.weight ?? 100) >= 100) return promote(draft, current);
   enterStep(draft, current, current.step + 1);
+}
+
+/** How often the evidence is looked at; the tests allow for any number of looks. */
+const lookEveryMs = 1_000;
+
+function failByEvidence(draft: Draft, facts: VersionFacts, reason: VersionFailureReason): void {
+  fail(draft, facts, { reason, message: draft.input.judgement.message, terminal: true });
 }
 
 /** Takes the candidate's traffic away until enough pods are ready again, or for good when that takes too long. */

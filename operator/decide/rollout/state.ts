@@ -20,7 +20,7 @@ export interface Candidate {
   /** The last step that somebody approved. */
   readonly approvedStep?: number;
   /** What it waits for though its hold is over. */
-  readonly waitingFor?: 'Approval' | 'Routers';
+  readonly waitingFor?: 'Approval' | 'Routers' | 'Traffic';
 }
 
 /** A content that failed. */
@@ -58,7 +58,11 @@ export const latchLimit = 50;
 
 const time = (text: string | undefined): number | undefined =>
   text === undefined ? undefined : Date.parse(text);
-const text = (ms: number): string => new Date(ms).toISOString();
+function text(ms: number): string;
+function text(ms: number | undefined): string | undefined;
+function text(ms: number | undefined): string | undefined {
+  return ms === undefined ? undefined : new Date(ms).toISOString();
+}
 
 /** A field when its value is known, nothing otherwise: what `exactOptionalPropertyTypes` asks for. */
 export const optional = <K extends string, V>(key: K, value: V | undefined): { [P in K]?: V } =>
@@ -99,40 +103,33 @@ export function stateFrom(status: ModelStatus | undefined): RolloutState {
 
 type StoredState = Pick<
   ModelStatus,
-  'stable' | 'stableSince' | 'stableUnreadySince' | 'previous' | 'candidate' | 'latched' | 'history'
+  'stable' | 'stableSince' | 'stableUnreadySince' | 'previous' | 'latched' | 'history'
 >;
 
-/** Writes the state as fields of a Model's status; the inverse of `stateFrom`. */
-export function statusFrom(state: RolloutState, candidateWeight: number): StoredState {
-  const { candidate } = state;
+/** Writes the state, but for the candidate, as fields of a Model's status; the inverse of `stateFrom`. */
+export function statusFrom(state: RolloutState): StoredState {
+  const { stable, stableSince, stableUnreadySince, previous, latched, history } = state;
   return {
-    ...optional('stable', state.stable),
-    ...optional('stableSince', state.stableSince === undefined ? undefined : text(state.stableSince)),
-    ...optional(
-      'stableUnreadySince',
-      state.stableUnreadySince === undefined ? undefined : text(state.stableUnreadySince),
-    ),
-    previous: [...state.previous],
-    ...optional(
-      'candidate',
-      candidate === undefined
-        ? undefined
-        : {
-            version: candidate.version,
-            contentHash: candidate.contentHash,
-            step: candidate.step,
-            weight: candidateWeight,
-            startedAt: text(candidate.startedAt),
-            since: text(candidate.since),
-            ...optional(
-              'unreadySince',
-              candidate.unreadySince === undefined ? undefined : text(candidate.unreadySince),
-            ),
-            ...optional('approvedStep', candidate.approvedStep),
-            ...optional('waitingFor', candidate.waitingFor),
-          },
-    ),
-    latched: state.latched.map((latch) => ({ ...latch, at: text(latch.at) })),
-    history: state.history.map((entry) => ({ ...entry, at: text(entry.at) })),
+    ...optional('stable', stable),
+    ...optional('stableSince', text(stableSince)),
+    ...optional('stableUnreadySince', text(stableUnreadySince)),
+    previous: [...previous],
+    latched: latched.map((latch) => ({ ...latch, at: text(latch.at) })),
+    history: history.map((entry) => ({ ...entry, at: text(entry.at) })),
+  };
+}
+
+/** Writes the candidate as it stands in a Model's status. */
+export function storedCandidate(candidate: Candidate, weight: number): NonNullable<ModelStatus['candidate']> {
+  return {
+    version: candidate.version,
+    contentHash: candidate.contentHash,
+    step: candidate.step,
+    weight,
+    startedAt: text(candidate.startedAt),
+    since: text(candidate.since),
+    ...optional('unreadySince', text(candidate.unreadySince)),
+    ...optional('approvedStep', candidate.approvedStep),
+    ...optional('waitingFor', candidate.waitingFor),
   };
 }

@@ -1,6 +1,7 @@
 /** What a rollout is decided from, and what comes of it. */
 
 import type { EventReason, VersionFailureReason } from '../../api/reasons.ts';
+import type { AnalysisPolicy, Judgement } from '../analysis/evidence.ts';
 import type { Failure } from '../failure.ts';
 import type { Requests } from '../requests.ts';
 import type { Share } from '../shares.ts';
@@ -24,6 +25,7 @@ export interface RolloutPolicy {
   readonly steps: readonly { readonly weight: number; readonly holdMs: number; readonly approval: boolean }[];
   /** Whether a blueGreen switch waits for somebody. */
   readonly approval: boolean;
+  readonly analysis: AnalysisPolicy;
   readonly onNewVersion: 'supersede' | 'queue';
   readonly bakeMs: number;
   readonly unreadyForMs: number;
@@ -50,6 +52,8 @@ export interface RolloutInput {
   readonly facts: ReadonlyMap<string, VersionFacts>;
   readonly policy: RolloutPolicy;
   readonly requests: Requests;
+  /** What live traffic says of the candidate, since its first step. */
+  readonly judgement: Judgement;
   /** Failed versions that somebody wants tried again. */
   readonly retried: ReadonlySet<string>;
   /** Whether every ready router follows the shares published last. */

@@ -1,0 +1,47 @@
+import { difference, noTotals, type Totals, type Traffic } from '../api/traffic.ts';
+import { type AnalysisPolicy, type Evidence, freshEvidence, weigh } from '../decide/analysis/evidence.ts';
+
+/** A comparison: it begins anew when any of these changes. */
+export interface Comparison {
+  readonly stable: string;
+  readonly candidate: string;
+  /** Tells a candidate from the same version tried before. */
+  readonly startedAt: string;
+}
+
+interface Page {
+  readonly comparison: string;
+  readonly read: Traffic;
+  readonly evidence: Evidence;
+}
+
+/**
+ * Evidence for and against candidates, by key of their model. It lives in memory: an operator that starts anew
+ * begins to look anew, which delays a verdict and never makes one up.
+ */
+export class EvidenceBook {
+  readonly #pages = new Map<string, Page>();
+
+  /** Takes in what was counted since the last reading; without a comparison nothing is kept. */
+  read(key: string, comparison: Comparison | undefined, traffic: Traffic, policy: AnalysisPolicy): Evidence {
+    if (comparison === undefined) {
+      this.#pages.delete(key);
+      return freshEvidence;
+    }
+    const name = JSON.stringify(comparison);
+    const page = this.#pages.get(key);
+    const known = page?.comparison === name ? page : undefined;
+    const counted = (version: string): Totals =>
+      known === undefined
+        ? noTotals
+        : difference(known.read.versions.get(version) ?? noTotals, traffic.versions.get(version) ?? noTotals);
+    const block = { stable: counted(comparison.stable), candidate: counted(comparison.candidate) };
+    const evidence = weigh(known?.evidence ?? freshEvidence, block, traffic.boundsMs, policy);
+    this.#pages.set(key, { comparison: name, read: traffic, evidence });
+    return evidence;
+  }
+
+  forget(key: string): void {
+    this.#pages.delete(key);
+  }
+}
