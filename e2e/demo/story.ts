@@ -19,7 +19,7 @@ import type { Timeline } from './timeline.ts';
 
 const example = (file: string) => `${repository}examples/vad/${file}`;
 /** Requests a second of each of two protocols: enough for shares to show, little enough for a laptop. */
-const rate = 60;
+const rate = 40;
 
 export interface Told {
   readonly screen: Screen;
@@ -58,6 +58,11 @@ export async function tell(session: Session, told: Told): Promise<void> {
       follow.stop();
       traffic.stop();
     }
+  } catch (error) {
+    told.screen.hide();
+    for (const line of stage.world.describe().split('\n'))
+      told.screen.line(told.screen.style('dim', `  ${line}`));
+    throw error;
   } finally {
     await steps.step('clean up', async () => {
       await stage.clear();
