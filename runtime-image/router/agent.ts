@@ -41,6 +41,7 @@ export class Agent {
   #applied: State = emptyState;
   #problems = '';
   #dirty = false;
+  #reloadReason: string | undefined;
   #dead = false;
   #synced = false;
   #stopped = false;
@@ -103,6 +104,13 @@ export class Agent {
     this.#wake();
   }
 
+  /** Has HAProxy start again on what is wanted, without closing a listener. Resolves when it has. */
+  async reload(reason: string): Promise<void> {
+    this.#reloadReason = reason;
+    this.#wake();
+    await this.settled();
+  }
+
   /** Resolves when nothing is left to apply. */
   async settled(): Promise<void> {
     while (this.#working) await this.#working;
@@ -129,15 +137,20 @@ export class Agent {
     if (this.#working || this.#stopped) return;
     this.#working = this.#work().finally(() => {
       this.#working = undefined;
-      if ((this.#dirty || this.#dead) && !this.#stopped) this.#wake();
+      if (this.#pending) this.#wake();
     });
+  }
+
+  get #pending(): boolean {
+    return (this.#dirty || this.#dead || this.#reloadReason !== undefined) && !this.#stopped;
   }
 
   async #work(): Promise<void> {
     let failures = 0;
-    while ((this.#dirty || this.#dead) && !this.#stopped) {
+    while (this.#pending) {
       try {
         if (this.#dead) await this.#begin();
+        else if (this.#reloadReason !== undefined) await this.#reload(this.#reloadReason);
         else await this.#change();
         failures = 0;
       } catch (error) {
@@ -204,6 +217,7 @@ export class Agent {
   async #reload(reason: string): Promise<void> {
     this.#logger.info('reloading HAProxy', { reason });
     this.#options.observe?.({ kind: 'reload' });
+    this.#reloadReason = undefined;
     await this.#begin();
   }
 
@@ -231,7 +245,7 @@ export class Agent {
     if (this.#working || this.#stopped || this.#dead) return;
     this.#working = this.#deleteIdle().finally(() => {
       this.#working = undefined;
-      if (this.#dirty || this.#dead) this.#wake();
+      if (this.#pending) this.#wake();
     });
     await this.#working;
     if (this.#retiring.size > 0) return;

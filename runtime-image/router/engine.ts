@@ -29,6 +29,8 @@ export class Engine {
   /** Replaced by a reload, and answering what it has accepted. */
   readonly #former = new Set<ChildProcess>();
   #stopping = false;
+  /** A new process is about to take over; the current one may end as soon as it has handed its listeners over. */
+  #changing = false;
 
   constructor(options: EngineOptions) {
     this.#options = options;
@@ -56,8 +58,21 @@ export class Engine {
    * if any, then goes on as before.
    */
   async start(): Promise<void> {
-    const running = await this.#runningPid();
-    const takeOver = running === undefined ? [] : ['-x', files.cli, '-sf', String(running)];
+    this.#changing = true;
+    try {
+      await this.#start();
+    } finally {
+      this.#changing = false;
+    }
+  }
+
+  async #start(): Promise<void> {
+    const answering = await this.#runningPid();
+    const running = new Set([answering, this.#current?.pid].filter((pid) => pid !== undefined));
+    const takeOver = [
+      ...(answering === undefined ? [] : ['-x', files.cli]),
+      ...(running.size === 0 ? [] : ['-sf', ...[...running].map(String)]),
+    ];
     const child = spawn(this.#options.binary, ['-db', '-f', files.config, ...takeOver], {
       cwd: this.#options.folder,
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -79,6 +94,7 @@ export class Engine {
       child.kill('SIGKILL');
       throw error;
     }
+    // From here on it is this one's end that matters.
     const former = this.#current;
     if (former && former.exitCode === null && former.signalCode === null) this.#former.add(former);
     this.#current = child;
@@ -86,7 +102,7 @@ export class Engine {
       this.#former.delete(child);
       if (this.#current !== child) return;
       this.#current = undefined;
-      if (!this.#stopping)
+      if (!this.#stopping && !this.#changing)
         this.#options.onDeath(`HAProxy ended (${signal ?? code}): ${words.slice(-3).join(' ')}`);
     });
     if (child.exitCode !== null || child.signalCode !== null) this.#current = undefined;

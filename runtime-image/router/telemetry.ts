@@ -1,4 +1,6 @@
 /** The gRPC stream by which the operator learns what is applied, and what the versions' requests came to. */
+
+import { fileURLToPath } from 'node:url';
 import {
   loadPackageDefinition,
   type Server,
@@ -31,7 +33,7 @@ export function serveTelemetry(
   onApplied: (listener: () => void) => () => void,
 ): void {
   const loaded = loadPackageDefinition(
-    loadSync(telemetryProto.pathname, { keepCase: true, longs: Number, defaults: true, arrays: true }),
+    loadSync(fileURLToPath(telemetryProto), { keepCase: true, longs: Number, defaults: true, arrays: true }),
   );
   const { Telemetry } = (
     loaded['sluice'] as never as { router: { v1: Record<string, ServiceClientConstructor> } }

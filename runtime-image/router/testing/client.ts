@@ -54,6 +54,9 @@ export interface GrpcAnswer {
   readonly body: Buffer;
   /** True when headers ended the stream. */
   readonly trailersOnly: boolean;
+  /** True when the server never looked at it, as when it was about to close: any client may send it again. */
+  readonly refused: boolean;
+  readonly code: number;
 }
 
 /** One call with one message, over a session that the caller owns. Never rejects. */
@@ -91,6 +94,8 @@ export function call(
         trailers,
         body: Buffer.concat(chunks),
         trailersOnly,
+        code: stream.rstCode ?? -1,
+        refused: stream.rstCode === http2.constants.NGHTTP2_REFUSED_STREAM,
       });
     });
     stream.end(message);
@@ -148,8 +153,12 @@ export function grpcLoad(address: string, clients: number): Load {
   return load(
     clients,
     async () => {
-      const answer = await call(current());
-      return `${answer.status} ${answer.headers['sluice-version']}`;
+      let answer = await call(current());
+      // What every client of gRPC does: the specification calls it a transparent retry.
+      while (answer.refused) answer = await call(current());
+      return answer.status < 0
+        ? `broken ${answer.code} ${answer.headers[':status']} ${answer.body.length}`
+        : `${answer.status} ${answer.headers['sluice-version']}`;
     },
     () => session?.destroy(),
   );

@@ -17,6 +17,10 @@ export class Pod {
   readonly version: string;
   /** Answers given. */
   answered = 0;
+  /** Requests that are not answered yet. */
+  #open = 0;
+  /** Answers that have begun and are not all written. */
+  #answering = 0;
   /** Headers of the last request, lower case. */
   lastHeaders: Readonly<Record<string, string | string[] | undefined>> = {};
   /** What the readiness probe says. */
@@ -38,6 +42,10 @@ export class Pod {
     this.#model = options.model ?? 'm';
   }
 
+  get idle(): boolean {
+    return this.#open === 0;
+  }
+
   get endpoint(): EndpointInput {
     return {
       model: this.#model,
@@ -54,6 +62,8 @@ export class Pod {
         response.writeHead(this.ready ? 200 : 503).end();
         return;
       }
+      this.#open++;
+      response.on('close', () => this.#open--);
       let bytes = 0;
       request.on('data', (chunk: Buffer) => {
         bytes += chunk.length;
@@ -87,8 +97,12 @@ export class Pod {
     }
   }
 
-  /** As a kernel ends a killed process: listeners and connections are gone at once. */
+  /**
+   * As a kernel ends a killed process: listeners and connections are gone at once. Only not in the middle of an
+   * answer: one that has begun to arrive cannot be mended by any router, and would be a failure of the test.
+   */
   async kill(): Promise<void> {
+    while (this.#answering > 0) await new Promise((resolve) => setImmediate(resolve));
     const servers = [this.#http, this.#grpc];
     const closed = servers.map((server) => new Promise((resolve) => server?.close(resolve)));
     for (const socket of this.#sockets) socket.resetAndDestroy();
@@ -97,16 +111,21 @@ export class Pod {
   }
 
   #answer(url: string, headers: http.IncomingHttpHeaders, bytes: number, response: ServerResponse): void {
+    if (response.closed) return;
     this.answered++;
     this.lastHeaders = headers;
+    this.#answering++;
+    response.on('close', () => this.#answering--);
     // A pod that lies about its version must not be believed.
     response.writeHead(this.status, { 'content-type': 'application/json', 'sluice-version': 'spoofed' });
     response.end(JSON.stringify({ pod: this.address, version: this.version, url, bytes }));
   }
 
-  /** Echoes every message; the whole stream's status comes at the end. */
+  /** Echoes: each message of a stream as it comes, the one of a unary call with the answer's headers and trailers. */
   #stream(stream: ServerHttp2Stream, headers: http2.IncomingHttpHeaders): void {
     this.lastHeaders = headers;
+    this.#open++;
+    stream.on('close', () => this.#open--);
     stream.on('error', () => {});
     if (this.grpcStatus !== 0) {
       stream.respond(
@@ -116,23 +135,28 @@ export class Pod {
       return;
     }
     stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0', 'x-pod': this.address }));
-    let responded = false;
-    const respond = () => {
-      if (responded || stream.destroyed) return;
-      responded = true;
+    const respond = () =>
       stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
-    };
-    stream.on('data', (chunk: Buffer) => {
-      setTimeout(() => {
-        respond();
-        if (!stream.destroyed) stream.write(chunk);
-      }, this.delayMs);
-    });
+    if (headers[':path']?.includes('Stream')) {
+      respond();
+      stream.on('data', (chunk: Buffer) => stream.write(chunk));
+      stream.on('end', () => {
+        this.answered++;
+        stream.end();
+      });
+      return;
+    }
+    const message: Buffer[] = [];
+    stream.on('data', (chunk: Buffer) => message.push(chunk));
+    // In one piece: of an answer that has begun, no router can make another.
     stream.on('end', () => {
       setTimeout(() => {
+        if (stream.destroyed) return;
         this.answered++;
+        this.#answering++;
+        stream.on('close', () => this.#answering--);
         respond();
-        stream.end();
+        stream.end(Buffer.concat(message));
       }, this.delayMs);
     });
   }

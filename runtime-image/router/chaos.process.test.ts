@@ -1,0 +1,121 @@
+/**
+ * Random changes under load: weights, pods that come, leave and crash, versions, reloads and new agents. Set
+ * SLUICE_CHAOS_CHANGES for a longer run and SLUICE_CHAOS_SEED to repeat one.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { grpcLoad, httpLoad, until } from './testing/client.ts';
+import type { Pod } from './testing/pod.ts';
+import { World } from './testing/world.ts';
+
+const changes = Number(process.env['SLUICE_CHAOS_CHANGES'] ?? 120);
+const seed = Number(process.env['SLUICE_CHAOS_SEED'] ?? Date.now() % 1e9);
+
+/** mulberry32: small, and the same everywhere. */
+function random(state: number): () => number {
+  let a = state;
+  return () => {
+    a = (a + 0x6d2b79f5) | 0;
+    let t = Math.imul(a ^ (a >>> 15), 1 | a);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+test(`no request fails over ${changes} random changes (seed ${seed})`, {
+  timeout: 60_000 + changes * 500,
+}, async () => {
+  const next = random(seed);
+  const below = (limit: number) => Math.floor(next() * limit);
+  const world = await World.start();
+  const live: Pod[] = [];
+  let weights: Record<string, number> = {};
+  let generation = 0;
+  const done: Record<string, number> = {};
+  const history: string[] = [];
+
+  const versions = () => [...new Set(live.map((pod) => pod.version))];
+  /** Shares of the versions that have pods; stable, the first, has the rest. */
+  const reweigh = () => {
+    const [stable, ...others] = versions();
+    weights = { [stable!]: 0 };
+    let left = 10_000;
+    for (const version of others) {
+      const units = below(left + 1);
+      weights[version] = units / 100;
+      left -= units;
+    }
+    weights[stable!] = left / 100;
+  };
+  const add = async (version: string) => {
+    live.push(await world.pod(version, { delayMs: below(3) }));
+  };
+  const actions: Record<string, () => Promise<void>> = {
+    weights: async () => reweigh(),
+    'add a pod': async () => {
+      if (live.length < 12) await add(versions()[below(versions().length)]!);
+    },
+    'add a version': async () => {
+      if (versions().length >= 4) return;
+      await add(`${++generation}.0.0`);
+      await world.split(weights, live);
+      reweigh();
+    },
+    'remove a pod': async () => {
+      if (live.length < 3) return;
+      const [gone] = live.splice(below(live.length), 1);
+      if (!versions().includes(gone!.version)) reweigh();
+      await world.split(weights, live);
+      await until(() => gone!.idle, 'the pod is idle');
+      await gone!.kill();
+    },
+    'crash a pod': async () => {
+      if (live.length < 3) return;
+      const at = below(live.length);
+      await live[at]!.kill();
+      const [gone] = live.splice(at, 1);
+      // The API notices after a while.
+      await new Promise((resolve) => setTimeout(resolve, below(100)));
+      if (!versions().includes(gone!.version)) reweigh();
+    },
+    reload: () => world.agent.reload('asked to'),
+  };
+  const names = [
+    'weights',
+    'weights',
+    'weights',
+    'add a pod',
+    'add a pod',
+    'add a version',
+    'remove a pod',
+    'crash a pod',
+    'reload',
+  ];
+
+  try {
+    await add('0.0.0');
+    await add('0.0.0');
+    weights = { '0.0.0': 100 };
+    await world.split(weights, live);
+    const loads = [httpLoad(world.address, 8), grpcLoad(world.address, 8)];
+    await until(() => loads.every((load) => load.count > 20), 'load');
+    for (let i = 0; i < changes; i++) {
+      const name = names[below(names.length)]!;
+      history.push(name);
+      done[name] = (done[name] ?? 0) + 1;
+      await actions[name]!();
+      await world.split(weights, live);
+      const counts = loads.map((load) => load.count);
+      await until(() => loads.every((load, index) => load.count > counts[index]! + 3), `load after ${name}`);
+    }
+    const outcome = Object.assign({}, ...(await Promise.all(loads.map((load) => load.stop()))));
+    const bad = Object.entries(outcome).filter(([key]) => !/^(200|0) \d+\.0\.0$/.test(key));
+    const restarts = world.events.filter((event) => event.kind === 'restart' || event.kind === 'failure');
+    assert.deepEqual(restarts, [], JSON.stringify({ outcome, done, last: history.slice(-10) }));
+    assert.deepEqual(bad, [], JSON.stringify({ outcome, done, last: history.slice(-10) }));
+    const total = Object.values<number>(outcome).reduce((sum, count) => sum + count, 0);
+    console.log(`${total} requests, ${JSON.stringify(done)}`);
+  } finally {
+    await world.stop();
+  }
+});
