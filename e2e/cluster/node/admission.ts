@@ -1,4 +1,5 @@
 /** Whether a pod that was bound to the node fits on it. Pure. */
+import { isExtended } from './devices.ts';
 import type { Container, Pod, Quantities } from './pod.ts';
 import { milli } from './quantity.ts';
 
@@ -37,6 +38,9 @@ function amounts(quantities: Quantities | undefined): Map<string, number> {
   return new Map(Object.entries(quantities ?? {}).map(([resource, amount]) => [resource, milli(amount)]));
 }
 
+/** What is looked at first, in this order. */
+const firstResources = ['pods', 'cpu', 'memory', 'ephemeral-storage'];
+
 /** Why the pod is refused, or `undefined`. `others` are the pods that hold resources here. */
 export function refusal(pod: Pod, others: readonly Pod[], allocatable: Quantities): Rejection | undefined {
   const used = new Map<string, number>([['pods', others.length * 1000]]);
@@ -45,8 +49,11 @@ export function refusal(pod: Pod, others: readonly Pod[], allocatable: Quantitie
       used.set(resource, (used.get(resource) ?? 0) + amount);
   }
   const wanted = new Map([['pods', 1000], ...podRequests(pod)]);
-  for (const [resource, amount] of wanted) {
-    if (amount === 0) continue;
+  const order = (resource: string) =>
+    firstResources.includes(resource) ? firstResources.indexOf(resource) : firstResources.length;
+  for (const [resource, amount] of [...wanted].sort(([a], [b]) => order(a) - order(b))) {
+    // A device that the node knows nothing of is somebody else's to give.
+    if (amount === 0 || (isExtended(resource) && allocatable[resource] === undefined)) continue;
     const capacity = milli(allocatable[resource] ?? 0);
     const taken = used.get(resource) ?? 0;
     if (taken + amount <= capacity) continue;

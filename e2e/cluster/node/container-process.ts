@@ -3,7 +3,7 @@
  * the node itself disappears, however that happens.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { accessSync, constants, statSync } from 'node:fs';
+import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { constants as systemConstants } from 'node:os';
 import { join } from 'node:path';
 
@@ -85,6 +85,17 @@ export function startProcess(launch: Launch): ContainerProcess {
   };
 }
 
+/** Whether the process has a handler for the signal. A process that is gone has none. */
+export function handles(pid: number, signal: NodeJS.Signals): boolean {
+  try {
+    const [, caught = '0'] =
+      /^SigCgt:\s*([0-9a-f]+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1')) ?? [];
+    return ((BigInt(`0x${caught}`) >> BigInt((signalNumbers[signal] ?? 1) - 1)) & 1n) === 1n;
+  } catch {
+    return false;
+  }
+}
+
 function untilEnd(child: ChildProcess, pid: number): Promise<Ended> {
   return new Promise((resolve) => {
     child.once('exit', (code, signal) => {
@@ -119,7 +130,7 @@ function findProgram(program: string, path: string, cwd: string): string {
     const full = program.startsWith('/') ? program : join(cwd, program);
     if (isExecutable(full)) return full;
     throw new StartError(
-      `failed to create containerd task: failed to create shim task: OCI runtime create failed: exec: "${program}": stat ${program}: no such file or directory`,
+      `failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: error during container init: exec: "${program}": stat ${program}: no such file or directory`,
     );
   }
   for (const folder of path.split(':')) {
@@ -127,7 +138,7 @@ function findProgram(program: string, path: string, cwd: string): string {
     if (folder !== '' && isExecutable(full)) return full;
   }
   throw new StartError(
-    `failed to create containerd task: failed to create shim task: OCI runtime create failed: exec: "${program}": executable file not found in $PATH`,
+    `failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: error during container init: exec: "${program}": executable file not found in $PATH`,
   );
 }
 

@@ -1,7 +1,7 @@
 /** One run of a container: its process, log, probes and the way to its end. Reports news; decides nothing. */
 import { readFile } from 'node:fs/promises';
 import { ContainerLog } from './container-log.ts';
-import { type ContainerProcess, startProcess } from './container-process.ts';
+import { type ContainerProcess, handles, startProcess } from './container-process.ts';
 import { type Answer, ask, type Exec } from './handlers.ts';
 import { runHook } from './hooks.ts';
 import type { Exit, ProbeKind } from './lifecycle.ts';
@@ -112,10 +112,9 @@ export class ContainerRun {
         clock,
       );
       if (this.#ended) return;
-      if (failure !== undefined) onEvent('Warning', 'FailedPreStopHook', `PreStopHook failed: ${failure}`);
+      if (failure !== undefined) onEvent('Warning', 'FailedPreStopHook', 'PreStopHook failed');
     }
-    this.#terminated = true;
-    this.#process.signal('SIGTERM');
+    this.#terminate();
     this.#killAt = Math.max(this.#killAt, clock.now() + shortestGrace);
     this.#armKill();
   }
@@ -124,7 +123,7 @@ export class ContainerRun {
     if (killAt >= this.#killAt) return;
     this.#killAt = killAt;
     // A hook under way goes on; what it may not do is delay the end.
-    if (!this.#terminated) this.#process.signal('SIGTERM');
+    if (!this.#terminated) this.#terminate();
     this.#armKill();
   }
 
@@ -157,6 +156,15 @@ export class ContainerRun {
     cancel();
     return { exitCode: late ? undefined : exitCode, output };
   };
+
+  /**
+   * The first process of a container gets only signals that it has a handler for, and so it is here: an image that
+   * forgets to handle SIGTERM is killed at the end of its grace, as it would be in a real cluster.
+   */
+  #terminate(): void {
+    this.#terminated = true;
+    if (handles(this.#process.pid, 'SIGTERM')) this.#process.signal('SIGTERM');
+  }
 
   #probe(): void {
     const { container, clock, address, onVerdict } = this.#options;

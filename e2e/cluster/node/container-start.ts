@@ -45,7 +45,9 @@ export class PullError extends Error {
 export function resolveImage(node: NodeContext, container: Container): Image {
   const reference = container.image ?? '';
   if (repositoryOf(reference) === undefined) {
-    const message = `Failed to apply default image tag "${reference}": couldn't parse image name "${reference}": invalid reference format`;
+    const message = `Failed to apply default image tag "${reference}": couldn't parse image name "${reference}": invalid reference format${
+      /[A-Z]/.test(reference.replace(/[:@][^/]*$/, '')) ? ': repository name must be lowercase' : ''
+    }`;
     throw new PullError('InvalidImageName', message);
   }
   const image = findImage(node.images, reference);

@@ -49,7 +49,7 @@ export function devicesOf(node: string, capacity: Quantities): Devices {
         const own = new Map<string, readonly string[]>();
         for (const [resource, amount] of Object.entries(container.resources?.limits ?? {})) {
           const count = Math.floor(quantity(amount));
-          if (!isExtended(resource) || count === 0) continue;
+          if (count === 0 || !free.has(resource)) continue;
           const pool = shared.get(resource) ?? [];
           const ids = keep ? pool.slice(0, count) : pool.splice(0, count);
           const more = free.get(resource)?.splice(0, count - ids.length) ?? [];

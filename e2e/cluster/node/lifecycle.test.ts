@@ -142,7 +142,7 @@ describe('the life of a pod', () => {
     machine.probe('a', 'startup', true);
     machine.probe('a', 'readiness', true);
     assert.equal(ready(), 'False False containers with unready status: [a]');
-    machine.hear({ type: 'hooked', container: 'a', id: 'a-0', ok: true });
+    machine.hear({ type: 'hooked', container: 'a', id: 'a-0' });
     assert.equal(
       ready(),
       'True False corresponding condition of pod readiness gate "example.com/gate" does not exist.',
@@ -179,6 +179,61 @@ describe('the life of a pod', () => {
     assert.ok(stop?.do === 'stop');
     assert.equal(stop.killAt - machine.now, 5_000);
     assert.equal(stop.why, 'Container c failed liveness probe, will be restarted');
+  });
+
+  it('restarts one that it killed by the merits of the run before', () => {
+    const machine = new Machine({ containers: [plain('c', { livenessProbe: {} })] });
+    const kill = () => {
+      machine.probe('c', 'liveness', false);
+      return machine.exit('c', 137);
+    };
+    machine.hear(placed);
+    machine.start('c');
+    assert.deepEqual(kill(), ['start c']);
+    machine.start('c');
+    assert.deepEqual(kill(), ['start c'], 'the first exit is judged only now');
+    machine.start('c');
+    machine.pass(6);
+    assert.deepEqual(kill(), ['event BackOff']);
+    assert.equal((machine.wakeAt ?? 0) - machine.now, 10_000, 'and it waits from its own end on');
+  });
+
+  it('shows what stands in the way of a start until it is through', () => {
+    const machine = new Machine({ containers: [plain('c')] });
+    const shown = () => machine.status.containerStatuses?.[0]?.state;
+    machine.hear(placed);
+    machine.hear({
+      type: 'blocked',
+      container: 'c',
+      reason: 'CreateContainerConfigError',
+      message: 'no secret',
+    });
+    assert.deepEqual(machine.pass(10), ['start c']);
+    assert.deepEqual(shown(), { waiting: { reason: 'CreateContainerConfigError', message: 'no secret' } });
+    const exit = {
+      exitCode: 128,
+      reason: 'StartError',
+      message: 'no program',
+      finishedAt: machine.now,
+    } as const;
+    machine.hear({ type: 'exited', container: 'c', exit, imageID: 'i' });
+    assert.deepEqual(shown(), { waiting: { reason: 'RunContainerError', message: 'no program' } });
+    assert.equal(machine.status.containerStatuses?.[0]?.lastState.terminated?.reason, 'StartError');
+  });
+
+  it('counts what never ran as failed, once it can run no more', () => {
+    const machine = new Machine({ containers: [plain('c')] });
+    machine.hear(placed);
+    machine.hear({
+      type: 'blocked',
+      container: 'c',
+      reason: 'CreateContainerConfigError',
+      message: 'no secret',
+    });
+    machine.delete();
+    machine.hear({ type: 'cleared' });
+    assert.equal(machine.status.phase, 'Failed');
+    assert.equal(machine.status.containerStatuses?.[0]?.state.terminated?.reason, 'ContainerStatusUnknown');
   });
 
   it('shortens the grace when it is told to', () => {

@@ -30,17 +30,35 @@ interface Run {
   readonly ready: boolean;
 }
 
-export type RunState =
-  /** No process. `reason` is absent while nothing is wrong. */
+/** Without a process. */
+export type RestState =
+  /** Never started, or something stands in the way of the start. */
   | { readonly is: 'waiting'; readonly trouble?: Trouble }
-  /** The start is under way; `started`, `exited`, `pullFailed` or `blocked` follows. */
-  | { readonly is: 'starting' }
-  /** `sick` names the probe that failed, until the stop that follows from it. */
-  | ({ readonly is: 'running'; readonly sick?: ProbeKind | 'postStart' } & Run)
+  | {
+      readonly is: 'exited';
+      readonly exit: Exit;
+      /** We ended it because of a probe or hook: its restart is not counted against it yet. */
+      readonly killed?: boolean;
+      /** What the status says instead of the exit, until the restart. */
+      readonly shown?: { readonly reason: string; readonly message: string };
+      /** There while the restart is held back. */
+      readonly retryAt?: number;
+    };
+
+export type RunState =
+  | RestState
+  /** The start is under way; `started`, `exited`, `pullFailed`, `blocked` or `abandoned` follows. */
+  | { readonly is: 'starting'; readonly after: RestState }
+  /** `sick` tells why it must be stopped, until it is. */
+  | ({ readonly is: 'running'; readonly sick?: Sickness } & Run)
   /** Asked to end; at `killAt` it is killed. */
-  | ({ readonly is: 'stopping'; readonly killAt: number } & Run)
-  /** `retryAt` is there while the restart is held back. */
-  | { readonly is: 'exited'; readonly exit: Exit; readonly retryAt?: number };
+  | ({ readonly is: 'stopping'; readonly killAt: number; readonly sick?: Sickness } & Run);
+
+export interface Sickness {
+  readonly cause: ProbeKind | 'postStart';
+  /** What the hook said. */
+  readonly message: string;
+}
 
 export interface Trouble {
   readonly reason: string;
@@ -103,7 +121,7 @@ export type News =
   /** The start was given up because the pod comes down. */
   | { readonly type: 'abandoned'; readonly container: string }
   | { readonly type: 'started'; readonly container: string; readonly id: string; readonly imageID: string }
-  | { readonly type: 'hooked'; readonly container: string; readonly id: string; readonly ok: boolean }
+  | { readonly type: 'hooked'; readonly container: string; readonly id: string; readonly failure?: string }
   | {
       readonly type: 'probed';
       readonly container: string;
@@ -111,7 +129,13 @@ export type News =
       readonly probe: ProbeKind;
       readonly ok: boolean;
     }
-  | { readonly type: 'exited'; readonly container: string; readonly exit: Exit };
+  | { readonly type: 'exited'; readonly container: string; readonly exit: Exit; readonly imageID?: string };
+
+/** The end of the run before the current or coming one. */
+function lastExit({ state, last }: ContainerRecord): { readonly last?: Exit } {
+  const exit = state.is === 'starting' && state.after.is === 'exited' ? state.after.exit : last;
+  return exit ? { last: exit } : {};
+}
 
 export function newRuntime(pod: Pod, now: number): PodRuntime {
   const containers: Record<string, ContainerRecord> = {};
@@ -180,17 +204,18 @@ function hearOfContainer(
     case 'pullFailed': {
       const pull = tried(record.pull, policy.imageBackOff, now, now);
       const trouble = { reason: news.reason, message: news.message, since: now, retryAt: now + pull.delay };
-      return { ...record, pull, state: { is: 'waiting', trouble } };
+      return { ...record, ...lastExit(record), pull, state: { is: 'waiting', trouble } };
     }
     case 'blocked': {
       const trouble = { reason: news.reason, message: news.message, since: now, retryAt: now + policy.retry };
-      return { ...record, state: { is: 'waiting', trouble } };
+      return { ...record, ...lastExit(record), state: { is: 'waiting', trouble } };
     }
     case 'abandoned':
-      return { ...record, state: { is: 'waiting' } };
+      return { ...record, state: state.is === 'starting' ? state.after : state };
     case 'started':
       return {
         ...record,
+        ...lastExit(record),
         imageID: news.imageID,
         runs: record.runs + 1,
         state: {
@@ -204,22 +229,40 @@ function hearOfContainer(
       };
     case 'exited':
       if (state.is !== 'starting' && state.is !== 'running' && state.is !== 'stopping') return record;
-      // A process that could not be started counts as a run that failed at once.
+      if (state.is === 'starting') {
+        // A process that could not be started counts as a run that failed at once.
+        const shown = { reason: 'RunContainerError', message: news.exit.message ?? '' };
+        const imageID = news.imageID ?? record.imageID;
+        return {
+          ...record,
+          ...lastExit(record),
+          ...(imageID ? { imageID } : {}),
+          runs: record.runs + 1,
+          state: { is: 'exited', exit: news.exit, shown },
+        };
+      }
       return {
         ...record,
-        runs: state.is === 'starting' ? record.runs + 1 : record.runs,
-        state: { is: 'exited', exit: news.exit },
+        state: {
+          is: 'exited',
+          exit: news.exit,
+          ...(state.is === 'stopping' && state.sick ? { killed: true } : {}),
+          ...(state.sick?.cause === 'postStart'
+            ? { shown: { reason: 'PostStartHookError', message: state.sick.message } }
+            : {}),
+        },
       };
     case 'hooked':
       if (state.is !== 'running' || state.id !== news.id) return record;
-      return { ...record, state: news.ok ? { ...state, hooked: true } : { ...state, sick: 'postStart' } };
+      if (news.failure === undefined) return { ...record, state: { ...state, hooked: true } };
+      return { ...record, state: { ...state, sick: { cause: 'postStart', message: news.failure } } };
     case 'probed':
       if ((state.is !== 'running' && state.is !== 'stopping') || state.id !== news.id) return record;
       if (news.probe === 'readiness') {
         return state.ready === news.ok ? record : { ...record, state: { ...state, ready: news.ok } };
       }
       if (state.is !== 'running') return record;
-      if (!news.ok) return { ...record, state: { ...state, sick: news.probe } };
+      if (!news.ok) return { ...record, state: { ...state, sick: { cause: news.probe, message: '' } } };
       return news.probe === 'startup' ? { ...record, state: { ...state, passed: true } } : record;
   }
 }

@@ -6,6 +6,8 @@ import { after, before, describe, it } from 'node:test';
 import { resources } from '../../../kube-client/resources.ts';
 import { World } from './testing.ts';
 
+const untilTerm = 'trap "exit 0" TERM; while :; do sleep 0.02; done';
+
 describe('a node', () => {
   const world = new World();
   const { api } = world;
@@ -56,7 +58,7 @@ describe('a node', () => {
     const folder = world.podFolder(name);
     await world.remove(name);
     assert.ok(world.events(name).includes('Killing: Stopping container c'));
-    assert.ok(!existsSync(folder));
+    await world.until('folder removed', () => !existsSync(folder));
     await assert.rejects(fetch(`http://${address}:8080/`));
   });
 
@@ -241,7 +243,7 @@ describe('a node', () => {
     api.put(resources.configmaps, settings('red'));
     const name = world.run({
       volumes: [{ name: 'v', configMap: { name: 'changing' } }],
-      containers: [{ ...sh('sleep 1000'), volumeMounts: [{ name: 'v', mountPath: '/etc/v' }] }],
+      containers: [{ ...sh(untilTerm), volumeMounts: [{ name: 'v', mountPath: '/etc/v' }] }],
     });
     await world.until('running', () => world.container(name)?.state.running);
     const read = () => readFileSync(join(world.podFolder(name), 'v/v/color'), 'utf8');
@@ -253,7 +255,7 @@ describe('a node', () => {
 
   it('refuses what does not fit, and gives each device to one pod', async () => {
     const gpu = (count: string) => ({
-      ...sh('echo $NVIDIA_VISIBLE_DEVICES; sleep 1000'),
+      ...sh(`echo $NVIDIA_VISIBLE_DEVICES; ${untilTerm}`),
       resources: { limits: { 'nvidia.com/gpu': count } },
     });
     const first = world.run({ containers: [gpu('1')] });

@@ -12,7 +12,7 @@ import {
   podTitle,
   type Terminated,
 } from './pod.ts';
-import { isFinished } from './step.ts';
+import { isFinished, isRestarted } from './step.ts';
 
 /** What is reported as the container's ID. */
 export function containerID(id: string): string {
@@ -47,10 +47,12 @@ export function podStatus(
   const initContainerStatuses = inits.map((container) => containerStatus(pod, runtime, container));
   const containerStatuses = pod.spec.containers.map((container) => containerStatus(pod, runtime, container));
   const phase = podPhase(pod, runtime, initContainerStatuses, containerStatuses);
+  const isOver = place.is === 'cleared';
   const address = place.is === 'made' ? place.address : before?.podIP;
   return {
     observedGeneration,
-    phase,
+    // What never ran has failed, once it can run no more.
+    phase: isOver && phase !== 'Succeeded' ? 'Failed' : phase,
     reason: failure?.reason,
     message: failure?.message,
     conditions: conditions(pod, runtime, phase, initContainerStatuses, containerStatuses).map((condition) =>
@@ -61,8 +63,18 @@ export function podStatus(
     ...(address ? { podIP: address, podIPs: [{ ip: address }] } : {}),
     startTime,
     ...(inits.length > 0 ? { initContainerStatuses } : {}),
-    containerStatuses,
+    containerStatuses:
+      isOver && (runtime.initialized || inits.length === 0)
+        ? containerStatuses.map(missed)
+        : containerStatuses,
   };
+}
+
+/** A container that should have run and never did. */
+function missed(status: ContainerStatus): ContainerStatus {
+  if (status.state.terminated) return status;
+  const message = 'The container could not be located when the pod was terminated';
+  return { ...status, state: { terminated: { exitCode: 137, reason: 'ContainerStatusUnknown', message } } };
 }
 
 type Phase = NonNullable<PodStatus['phase']>;
@@ -113,7 +125,8 @@ function containerStatus(pod: Pod, runtime: PodRuntime, container: Container): C
   const running = state.is === 'running' || state.is === 'stopping';
   const probed = container.readinessProbe === undefined || (running && state.ready);
   const succeeded = state.is === 'exited' && state.exit.exitCode === 0;
-  const id = running ? state.id : state.is === 'exited' ? state.exit.id : record.last?.id;
+  const rest = state.is === 'starting' ? state.after : state;
+  const id = running ? state.id : rest.is === 'exited' ? rest.exit.id : record.last?.id;
   return {
     name,
     image: container.image ?? '',
@@ -142,20 +155,21 @@ function states(
   switch (state.is) {
     case 'waiting': {
       if (state.trouble) return waiting(state.trouble.reason, state.trouble.message);
-      const hasInits = (pod.spec.initContainers ?? []).length > 0;
-      return waiting(hasInits && !runtime.initialized ? 'PodInitializing' : 'ContainerCreating');
+      return waiting((pod.spec.initContainers ?? []).length > 0 ? 'PodInitializing' : 'ContainerCreating');
     }
-    case 'starting': {
-      // Milliseconds pass between two runs; the end of the last one stays in view.
-      if (last) return { state: { terminated: terminated(last) }, lastState: {} };
-      const hasInits = (pod.spec.initContainers ?? []).length > 0;
-      return waiting(hasInits && !runtime.initialized ? 'PodInitializing' : 'ContainerCreating');
-    }
+    case 'starting':
+      // A start takes milliseconds; what was there before stays in view until it has an outcome.
+      return states(pod, runtime, name, { ...record, state: state.after });
     case 'running':
     case 'stopping':
       return { state: { running: { startedAt: timestamp(state.startedAt) } }, lastState };
     case 'exited':
-      if (state.retryAt === undefined) return { state: { terminated: terminated(state.exit) }, lastState };
+      if (state.retryAt === undefined) {
+        if (!state.shown || !isRestarted(pod.spec, name, state.exit) || runtime.stoppingSince !== undefined) {
+          return { state: { terminated: terminated(state.exit) }, lastState };
+        }
+        return { state: { waiting: state.shown }, lastState: { terminated: terminated(state.exit) } };
+      }
       return {
         state: {
           waiting: {

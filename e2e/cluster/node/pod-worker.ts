@@ -218,8 +218,8 @@ export class PodWorker {
     const say = (type: 'Normal' | 'Warning', reason: string, message: string) =>
       this.#event(type, reason, message, name);
     try {
-      if (container.imagePullPolicy === 'Always') say('Normal', 'Pulling', `Pulling image "${reference}"`);
       const image = resolveImage(this.#node, container);
+      if (container.imagePullPolicy === 'Always') say('Normal', 'Pulling', `Pulling image "${reference}"`);
       say(
         'Normal',
         'Pulled',
@@ -257,9 +257,8 @@ export class PodWorker {
         clock: this.#node.clock,
         onVerdict: (probe, ok) => this.#hear({ type: 'probed', container: name, id, probe, ok }),
         onHooked: (failure) => {
-          if (failure !== undefined)
-            say('Warning', 'FailedPostStartHook', `PostStartHook failed: ${failure}`);
-          this.#hear({ type: 'hooked', container: name, id, ok: failure === undefined });
+          if (failure !== undefined) say('Warning', 'FailedPostStartHook', 'PostStartHook failed');
+          this.#hear({ type: 'hooked', container: name, id, ...(failure === undefined ? {} : { failure }) });
         },
         onEnd: (exit) => {
           this.#runs.delete(name);
@@ -269,13 +268,7 @@ export class PodWorker {
       });
       this.#runs.set(name, started);
       say('Normal', 'Started', 'Container started');
-      const digest = createHash('sha256').update(reference).digest('hex');
-      this.#hear({
-        type: 'started',
-        container: name,
-        id,
-        imageID: `${reference.replace(/@.*$/, '')}@sha256:${digest}`,
-      });
+      this.#hear({ type: 'started', container: name, id, imageID: imageIDOf(reference) });
       started.begin();
     } catch (error) {
       this.#failStart(name, reference, error);
@@ -286,20 +279,19 @@ export class PodWorker {
     const say = (reason: string, message: string) => this.#event('Warning', reason, message, name);
     const message = error instanceof Error ? error.message : String(error);
     if (error instanceof PullError) {
-      if (error.reason === 'ErrImagePull') say('Failed', `Failed to pull image "${reference}": ${message}`);
-      else if (error.reason === 'InvalidImageName') say('InspectFailed', message);
+      if (error.reason === 'ErrImagePull') {
+        this.#event('Normal', 'Pulling', `Pulling image "${reference}"`, name);
+        say('Failed', `Failed to pull image "${reference}": ${message}`);
+      } else if (error.reason === 'InvalidImageName') say('InspectFailed', message);
       else say('ErrImageNeverPull', message);
       say('Failed', `Error: ${error.reason}`);
       this.#hear({ type: 'pullFailed', container: name, reason: error.reason, message });
     } else if (error instanceof StartError) {
       say('Failed', `Error: ${message}`);
-      const exit = {
-        exitCode: 128,
-        reason: 'StartError',
-        message,
-        finishedAt: this.#node.clock.now(),
-      } as const;
-      this.#hear({ type: 'exited', container: name, exit });
+      const id = randomBytes(32).toString('hex');
+      const finishedAt = this.#node.clock.now();
+      const exit = { exitCode: 128, reason: 'StartError', message, id, startedAt: 0, finishedAt } as const;
+      this.#hear({ type: 'exited', container: name, exit, imageID: imageIDOf(reference) });
     } else {
       say('Failed', `Error: ${message}`);
       this.#hear({ type: 'blocked', container: name, reason: 'CreateContainerConfigError', message });
@@ -360,4 +352,10 @@ export class PodWorker {
     if (this.#closed) return;
     this.#node.recorder.record({ about: referenceTo(this.#pod, container), type, reason, message });
   }
+}
+
+/** Looks like a digest, and is the same for the same reference. */
+function imageIDOf(reference: string): string {
+  const digest = createHash('sha256').update(reference).digest('hex');
+  return `${reference.replace(/@.*$/, '')}@sha256:${digest}`;
 }

@@ -205,13 +205,14 @@ class Draft {
         return this.#restart(container, record, state);
       case 'running': {
         if (!state.sick) return;
-        const probe = state.sick === 'postStart' ? undefined : container[`${state.sick}Probe`];
+        const { cause } = state.sick;
+        const probe = cause === 'postStart' ? undefined : container[`${cause}Probe`];
         const grace =
           probe?.terminationGracePeriodSeconds ?? this.#pod.spec.terminationGracePeriodSeconds ?? 30;
         const why =
-          state.sick === 'postStart'
+          cause === 'postStart'
             ? 'FailedPostStartHook'
-            : `Container ${container.name} failed ${state.sick} probe, will be restarted`;
+            : `Container ${container.name} failed ${cause} probe, will be restarted`;
         return this.#stop(container.name, record, state, this.#now + grace * 1000, why);
       }
       case 'stopping':
@@ -225,8 +226,11 @@ class Draft {
     const { exit } = state;
     if (!isRestarted(this.#pod.spec, container.name, exit)) return;
     const { restartBackOff } = this.#policy;
-    const retryAt = nextTryAt(record.restart, restartBackOff, exit.finishedAt);
-    if (retryAt > this.#now) {
+    // As kubelets do it: one that we killed is restarted by the merits of the run before it, and only if that
+    // does not allow it, it waits from its own end on.
+    const judged = state.killed && state.retryAt === undefined ? record.last?.finishedAt : exit.finishedAt;
+    if (judged !== undefined && nextTryAt(record.restart, restartBackOff, judged) > this.#now) {
+      const retryAt = nextTryAt(record.restart, restartBackOff, exit.finishedAt);
       this.#wake(retryAt);
       if (state.retryAt !== undefined) return;
       this.#put(container.name, { ...record, state: { ...state, retryAt } });
@@ -234,12 +238,13 @@ class Draft {
       this.#event('Warning', 'BackOff', message, container.name);
       return;
     }
-    const restart = tried(record.restart, restartBackOff, exit.finishedAt, this.#now);
-    this.#start(container, { ...record, restart, last: exit });
+    if (judged === undefined) return this.#start(container, record);
+    this.#start(container, { ...record, restart: tried(record.restart, restartBackOff, judged, this.#now) });
   }
 
   #start(container: Container, record: ContainerRecord): void {
-    this.#put(container.name, { ...record, state: { is: 'starting' } });
+    if (record.state.is !== 'waiting' && record.state.is !== 'exited') return;
+    this.#put(container.name, { ...record, state: { is: 'starting', after: record.state } });
     this.#actions.push({ do: 'start', container: container.name, run: record.runs });
   }
 
@@ -250,8 +255,7 @@ class Draft {
     killAt: number,
     why: string,
   ): void {
-    const { id, startedAt, passed, hooked, ready } = state;
-    this.#put(name, { ...record, state: { is: 'stopping', killAt, id, startedAt, passed, hooked, ready } });
+    this.#put(name, { ...record, state: { ...state, is: 'stopping', killAt } });
     this.#actions.push({ do: 'stop', container: name, killAt, why });
   }
 
