@@ -22,7 +22,11 @@ const repository = fileURLToPath(new URL('../../..', import.meta.url));
 export function sluiceImages(options: { readonly fileRoot?: string } = {}): Images {
   const env = { NODE_ENV: 'production' };
   return {
-    'sluice/operator': { entrypoint: [process.execPath, `${repository}operator/main.ts`], env, user: 65532 },
+    'sluice/operator': {
+      entrypoint: [process.execPath, '--max-semi-space-size=8', `${repository}operator/main.ts`],
+      env,
+      user: 65532,
+    },
     'sluice/runtime': {
       entrypoint: [process.execPath, `${repository}runtime-image/main.ts`],
       env: { ...env, ...(options.fileRoot ? { SLUICE_FILE_ROOT: options.fileRoot } : {}) },
