@@ -9,7 +9,9 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { Admission } from './admission/admission.ts';
+import { escalationCheck } from './admission/escalation.ts';
 import { namespaceLifecycle } from './admission/namespaces.ts';
+import { podSecurity } from './admission/pod-security.ts';
 import { defaultTolerations, priorities, runtimeClasses, serviceAccounts } from './admission/pods.ts';
 import { loadCredentials, writeKubeconfig } from './auth/files.ts';
 import { Tokens } from './auth/tokens.ts';
@@ -67,12 +69,15 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     'kubernetes.default.svc.cluster.local',
   ].filter((host) => host !== '0.0.0.0');
   const credentials = loadCredentials(options.dataDir, hosts);
+  const authorizer = new Authorizer(store);
   const admission = new Admission([
     namespaceLifecycle,
     serviceAccounts,
     priorities,
     runtimeClasses,
     defaultTolerations,
+    podSecurity,
+    escalationCheck(authorizer),
   ]);
   const core: Core = { store, registry, admission, serviceCidr: options.serviceCidr, now: () => new Date() };
   for (const kind of builtinKinds({ CustomResourceDefinition: crdRules(registry) })) registry.add(kind);
@@ -81,7 +86,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const app: App = {
     core,
     tokens,
-    authorizer: new Authorizer(store),
+    authorizer,
     watches,
     faults: new Faults(watches, store),
     kubeletClient: credentials.kubeletClient,

@@ -31,7 +31,7 @@ function validateJob(spec: JsonObject, path: string): FieldError[] {
   const errors = validatePodSpec(asObject(at(spec, 'template', 'spec')), `${path}.template.spec`);
   const policy = asString(at(spec, 'template', 'spec', 'restartPolicy'));
   if (policy === 'Always') {
-    errors.push(field.notSupported(`${path}.template.spec.restartPolicy`, policy, ['OnFailure', 'Never']));
+    errors.push(field.required(`${path}.template.spec.restartPolicy`, 'valid values: "OnFailure", "Never"'));
   }
   for (const key of [
     'parallelism',
@@ -96,9 +96,16 @@ export const batchRules: Readonly<Record<string, Rules>> = {
     validate(object) {
       const spec = asObject(object['spec']);
       const errors: FieldError[] = [];
+      const parts = asString(spec['schedule']).trim().split(/\s+/);
       if (!asString(spec['schedule'])) errors.push(field.required('spec.schedule'));
       else if (!/^(@\w+|(\S+\s+){4}\S+)$/.test(asString(spec['schedule']))) {
-        errors.push(field.invalid('spec.schedule', spec['schedule'], 'expected exactly 5 fields'));
+        errors.push(
+          field.invalid(
+            'spec.schedule',
+            spec['schedule'],
+            `expected exactly 5 fields, found ${parts.length}: [${parts.join(' ')}]`,
+          ),
+        );
       }
       errors.push(...validateJob(asObject(at(spec, 'jobTemplate', 'spec')), 'spec.jobTemplate.spec'));
       return errors;

@@ -17,10 +17,6 @@ function dataKeyErrors(object: ApiObject, parts: readonly string[]): FieldError[
           "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
         errors.push(field.invalid(`${part}[${key}]`, key, why));
       }
-      if (part !== 'data' || object.kind !== 'Secret') continue;
-      if (!/^[A-Za-z0-9+/]*={0,2}$/.test(asString(value).replaceAll(/\s/g, ''))) {
-        errors.push(field.invalid(`data[${key}]`, '<contents are not base64>', 'must be base64'));
-      }
     }
   }
   if (size > dataLimit) errors.push(field.tooLong(parts[0]!, dataLimit));
@@ -96,7 +92,7 @@ export const configRules: Readonly<Record<string, Rules>> = {
       if (name.startsWith('system-')) {
         const known = name === 'system-node-critical' || name === 'system-cluster-critical';
         if (known) return [];
-        const why = "priority class names with 'system-' prefix are reserved for system use only";
+        const why = `priority class names with 'system-' prefix are reserved for system use only. error: ${name} is not a known system priority class`;
         return [field.forbidden('metadata.name', why)];
       }
       if (typeof value === 'number' && value > highestUserPriority) {

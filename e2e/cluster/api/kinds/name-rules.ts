@@ -1,10 +1,12 @@
 /** Which names a kind accepts. */
 import type { Kind } from './kind.ts';
-import { isDns1035Label, isLabel, isPathSegment, isSubdomain, type NameCheck } from './names.ts';
+import { isLabel, isPathSegment, isSubdomain, type NameCheck } from './names.ts';
+
+const isServiceName: NameCheck = (name) => (name.includes('.') ? ['must not contain dots'] : isLabel(name));
 
 const special: Readonly<Record<string, NameCheck>> = {
   '/namespaces': isLabel,
-  '/services': isDns1035Label,
+  '/services': isServiceName,
   'rbac.authorization.k8s.io/roles': isPathSegment,
   'rbac.authorization.k8s.io/clusterroles': isPathSegment,
   'rbac.authorization.k8s.io/rolebindings': isPathSegment,

@@ -7,8 +7,8 @@ import { isLabel, isQualifiedName, isSubdomain, validateLabels } from './names.t
 const restartPolicies = ['Always', 'OnFailure', 'Never'];
 const pullPolicies = ['Always', 'IfNotPresent', 'Never'];
 const protocols = ['SCTP', 'TCP', 'UDP'];
-const dnsPolicies = ['ClusterFirst', 'ClusterFirstWithHostNet', 'Default', 'None'];
-const operators = ['Equal', 'Exists', 'Gt', 'Lt'];
+const dnsPolicies = ['ClusterFirstWithHostNet', 'ClusterFirst', 'Default', 'None'];
+const operators = ['Equal', 'Exists'];
 const effects = ['NoSchedule', 'PreferNoSchedule', 'NoExecute'];
 
 export function validatePodSpec(spec: JsonObject, path: string): FieldError[] {
@@ -35,12 +35,6 @@ export function validatePodSpec(spec: JsonObject, path: string): FieldError[] {
   }
   errors.push(...validateTolerations(asObjects(spec['tolerations']), `${path}.tolerations`));
   errors.push(...validateLabels(spec['nodeSelector'], `${path}.nodeSelector`));
-  const grace = spec['terminationGracePeriodSeconds'];
-  if (typeof grace === 'number' && grace < 0) {
-    errors.push(
-      field.invalid(`${path}.terminationGracePeriodSeconds`, grace, 'must be greater than or equal to 0'),
-    );
-  }
   const account = asString(spec['serviceAccountName']);
   if (account) {
     for (const why of isSubdomain(account))
@@ -154,6 +148,7 @@ function validateResources(resources: JsonObject, path: string): FieldError[] {
       for (const why of isQualifiedName(name)) errors.push(field.invalid(at, name, why));
       if (!native && !name.includes('/')) {
         errors.push(field.invalid(at, name, 'must be a standard resource type or fully qualified'));
+        errors.push(field.invalid(at, name, 'must be a standard resource for containers'));
       }
       const value = parseQuantity(quantity);
       if (value !== undefined && value < 0n) {
@@ -268,7 +263,11 @@ function validateTolerations(tolerations: readonly JsonObject[], path: string): 
     }
     if (operator === 'Exists' && toleration['value']) {
       errors.push(
-        field.invalid(`${where}.operator`, operator, "value must be empty when `operator` is 'Exists'"),
+        field.invalid(
+          `${where}.operator`,
+          toleration['value'],
+          "value must be empty when `operator` is 'Exists'",
+        ),
       );
     }
     const effect = asString(toleration['effect']);

@@ -40,11 +40,7 @@ function validateWorkload(object: ApiObject): FieldError[] {
     errors.push(field.required('spec.selector'));
   } else if (isEmptySelector(selector)) {
     errors.push(
-      field.invalid(
-        'spec.selector',
-        selector,
-        'empty selector is invalid for deployment'.replace('deployment', object.kind.toLowerCase()),
-      ),
+      field.invalid('spec.selector', selector, `empty selector is invalid for ${object.kind.toLowerCase()}`),
     );
   } else {
     errors.push(...validateLabels(selector['matchLabels'], 'spec.selector.matchLabels'));
@@ -89,7 +85,10 @@ function validateStrategy(object: ApiObject): FieldError[] {
   const rolling = asObject(strategy['rollingUpdate']);
   for (const key of ['maxSurge', 'maxUnavailable']) {
     if (amount(rolling[key]) === undefined) {
-      const why = "must be a valid percent string or a non-negative integer (e.g. '1' or '25%')";
+      const why =
+        typeof rolling[key] === 'number'
+          ? 'must be greater than or equal to 0'
+          : "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')";
       errors.push(field.invalid(`spec.strategy.rollingUpdate.${key}`, rolling[key] ?? null, why));
     }
   }

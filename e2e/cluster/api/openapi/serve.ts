@@ -46,6 +46,37 @@ function index(registry: Registry): JsonObject {
   return { paths };
 }
 
+const title = 'Kubernetes';
+const versionText = 'v1.36.2';
+
+function protobufText(number: number, value: Buffer | string): Buffer {
+  const bytes = Buffer.from(value);
+  return Buffer.concat([Buffer.from([(number << 3) | 2, bytes.length]), bytes]);
+}
+
+/**
+ * Version 2 holds nothing: clients of this age read version 3, and look here only for kinds that version 3 lacks. They
+ * ask for protobuf then.
+ */
+function serveVersion2(accept: string, takesJson: boolean, response: ServerResponse): void {
+  const type = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf';
+  if (accept.includes('proto-openapi.spec.v2')) {
+    const info = Buffer.concat([protobufText(1, title), protobufText(2, versionText)]);
+    const document = [
+      protobufText(1, '2.0'),
+      protobufText(2, info),
+      protobufText(8, ''),
+      protobufText(9, ''),
+    ];
+    response.writeHead(200, { 'content-type': type, vary: 'Accept' });
+    response.end(Buffer.concat(document));
+    return;
+  }
+  if (!takesJson) throw notAcceptable(`application/json, ${type}`);
+  const empty = { swagger: '2.0', info: { title, version: versionText }, paths: {}, definitions: {} };
+  sendText(response, 200, JSON.stringify(empty));
+}
+
 export function serveOpenApi(
   registry: Registry,
   request: IncomingMessage,
@@ -58,15 +89,7 @@ export function serveOpenApi(
     .split(',')
     .some((each) => /^\s*(application\/json|\*\/\*|application\/\*)/.test(each));
   if (path === '/openapi/v2') {
-    // Clients that understand v3 never get here; those that do not want protobuf, which is not made here.
-    if (!takesJson) throw notAcceptable('application/json');
-    const empty = {
-      swagger: '2.0',
-      info: { title: 'Kubernetes', version: 'v1.36.2' },
-      paths: {},
-      definitions: {},
-    };
-    sendText(response, 200, JSON.stringify(empty));
+    serveVersion2(accept, takesJson, response);
     return;
   }
   if (!takesJson) throw notAcceptable('application/json');

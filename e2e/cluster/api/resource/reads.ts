@@ -16,7 +16,6 @@ export function matcherOf(call: Call): Matcher {
     label: call.query.get('labelSelector') ?? undefined,
     field: call.query.get('fieldSelector') ?? undefined,
     fields: call.kind.fields,
-    kind: call.kind.kind,
   });
 }
 

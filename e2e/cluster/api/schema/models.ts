@@ -71,14 +71,14 @@ function typeSchema(attribute: Attribute, model: string): Schema {
   const { type, format, baseName } = attribute;
   const list = /^Array<(.*)>$/.exec(type);
   if (list) {
-    return { type: 'array', items: typeSchema({ baseName: '', type: list[1]!, format: '' }, model) };
+    return { type: 'array', items: typeSchema({ baseName: '', type: list[1]!, format }, model) };
   }
   const map = /^\{ \[key: string\]: (.*); \}$/.exec(type);
   if (map) {
     const value =
       map[1] === 'string' && quantityMaps.has(baseName)
         ? quantity
-        : typeSchema({ baseName: '', type: map[1]!, format: '' }, model);
+        : typeSchema({ baseName: '', type: map[1]!, format }, model);
     return { type: 'object', additionalProperties: value };
   }
   switch (type) {

@@ -100,7 +100,7 @@ export function labelSelector(selector: Json | undefined): LabelMatcher {
 export type SelectableFields = (object: ApiObject) => { readonly [field: string]: string };
 
 /** `metadata.name=x,status.phase!=Running`; only the fields that the kind offers may be named. */
-export function parseFieldSelector(text: string, fields: SelectableFields, kind: string): Matcher {
+export function parseFieldSelector(text: string, fields: SelectableFields): Matcher {
   const requirements = splitTerms(text).map((term) => {
     const match = /^([^=!]+?)\s*(==|=|!=)\s*(.*)$/s.exec(term);
     if (!match) throw badRequest(`invalid field selector: ${term}`);
@@ -108,7 +108,7 @@ export function parseFieldSelector(text: string, fields: SelectableFields, kind:
   });
   const known = fields({ apiVersion: '', kind: '', metadata: {} });
   for (const { key } of requirements) {
-    if (!Object.hasOwn(known, key)) throw badRequest(`field label not supported: ${key} (${kind})`);
+    if (!Object.hasOwn(known, key)) throw badRequest(`field label not supported: ${key}`);
   }
   return (object) => {
     const values = fields(object);
@@ -120,9 +120,8 @@ export function matcher(options: {
   label?: string | undefined;
   field?: string | undefined;
   fields: SelectableFields;
-  kind: string;
 }): Matcher {
   const label = options.label ? parseLabelSelector(options.label) : undefined;
-  const field = options.field ? parseFieldSelector(options.field, options.fields, options.kind) : undefined;
+  const field = options.field ? parseFieldSelector(options.field, options.fields) : undefined;
   return (object) => (!label || label(object.metadata.labels ?? {})) && (!field || field(object));
 }
