@@ -30,7 +30,7 @@ const samples: Readonly<Record<FixedDatatype, readonly [unknown, unknown]>> = {
 };
 const words = ['', 'Grüße, 世界'];
 
-describe('datatypes', { timeout: 60_000 }, () => {
+describe('datatypes', { timeout: 240_000 }, () => {
   let server: ImageProcess;
   let http: string;
   let client: Client;

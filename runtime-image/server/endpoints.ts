@@ -16,6 +16,8 @@ import type { ServedModel } from './model.ts';
 const drainDelayMs = 3000;
 /** What is kept back of the grace period for ending in order. */
 const reserveMs = 1000;
+/** For the last answers over gRPC to leave. */
+const flushMs = 500;
 const pollMs = 20;
 
 export class Endpoints {
@@ -62,28 +64,31 @@ export class Endpoints {
   /**
    * Takes requests for a short while longer, then no new connections, then waits for the answers that are due.
    * Resolves within the grace period, whatever clients do.
+   * @param known whether it was ever ready; nobody sends requests to a server that was not
    */
-  async drain(graceMs: number, inFlight: () => number): Promise<void> {
+  async drain(graceMs: number, inFlight: () => number, known: boolean): Promise<void> {
     const began = performance.now();
     const deadline = began + Math.max(0, graceMs - reserveMs);
     this.#closing.now = true;
-    await sleep(Math.min(drainDelayMs, graceMs / 4));
-    this.#http.close();
-    this.#http.closeIdleConnections();
-    // Sends GOAWAY, lets open streams end and refuses new ones.
-    this.#grpc.tryShutdown(() => undefined);
-    while (inFlight() > 0 && performance.now() < deadline) await sleep(pollMs);
-    // Answers that were just made still have to leave the sockets.
-    await Promise.race([sleep(Math.max(0, Math.min(500, deadline - performance.now()))), closed(this.#http)]);
+    if (known) await sleep(Math.min(drainDelayMs, graceMs / 4));
+    let httpClosed = false;
+    this.#http.close(() => {
+      httpClosed = true;
+    });
+    // Sends GOAWAY, lets open streams end and refuses new ones. It waits for health watches too, which never end.
+    const grpcClosed = new Promise<void>((resolve) => this.#grpc.tryShutdown(() => resolve()));
+    const left = () => Math.max(0, deadline - performance.now());
+    // HTTP ends with its last connection: bodies may still be on their way in, and answers on their way out.
+    while ((inFlight() > 0 || !httpClosed) && left() > 0) {
+      this.#http.closeIdleConnections();
+      await sleep(pollMs);
+    }
+    await Promise.race([sleep(Math.min(flushMs, left())), grpcClosed]);
     this.#grpc.forceShutdown();
     this.#http.closeAllConnections();
     this.#metrics.close();
     this.#metrics.closeAllConnections();
   }
-}
-
-function closed(server: HttpServer): Promise<void> {
-  return new Promise((resolve) => (server.listening ? server.once('close', resolve) : resolve()));
 }
 
 function refused(what: string, thrown: unknown): Failure {

@@ -8,7 +8,9 @@ import { type Client, credentials, loadPackageDefinition } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { protoPath } from 'grpc-health-check';
 import { env, modelFile } from '#contract';
+import { perceptron } from '../testing/onnx.ts';
 import { ImageProcess, sileroFolder, temporaryFolder } from '../testing/process.ts';
+import { loadProtocol } from './grpc/service.ts';
 
 const local = {
   [env.model]: 'm',
@@ -28,6 +30,25 @@ function serve(model: Uint8Array | undefined, variables: Record<string, string> 
   return new ImageProcess('serve', { ...local, [env.modelDir]: folder, ...variables }, folder);
 }
 
+function requestOf(data: Float32Array, shape: readonly number[]): object {
+  const raw_input_contents = [Buffer.from(data.buffer, data.byteOffset, data.byteLength)];
+  return { model_name: 'm', inputs: [{ name: 'x', datatype: 'FP32', shape }], raw_input_contents };
+}
+
+function inferenceClient(address: string) {
+  const { inference } = loadPackageDefinition(loadProtocol()) as unknown as {
+    inference: { GRPCInferenceService: typeof Client };
+  };
+  const client = new inference.GRPCInferenceService(address, credentials.createInsecure()) as Client & {
+    ModelInfer(request: object, done: (error: Error | null, answer: unknown) => void): void;
+  };
+  const infer = (request: object) =>
+    new Promise<unknown>((resolve, reject) =>
+      client.ModelInfer(request, (error, answer) => (error === null ? resolve(answer) : reject(error))),
+    );
+  return { infer, close: () => client.close() };
+}
+
 async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
   for (const deadline = Date.now() + 15_000; ; await sleep(20)) {
     if (await holds()) return;
@@ -43,7 +64,7 @@ const silero = JSON.stringify({
   ],
 });
 
-describe('the life of a server', { timeout: 60_000, concurrency: 2 }, () => {
+describe('the life of a server', { timeout: 240_000, concurrency: 2 }, () => {
   it('drains on SIGTERM: unready at once, still answering, then gone with exit code 0', async () => {
     await using server = serve(undefined, { [env.gracePeriod]: '4' });
     await server.logged('serving');
@@ -64,6 +85,77 @@ describe('the life of a server', { timeout: 60_000, concurrency: 2 }, () => {
 
     assert.equal(await server.exited, 0);
     assert.ok(performance.now() - began < 4000, 'within the grace period');
+  });
+
+  it('loses no request that reached it while it drains, over either protocol', async () => {
+    const wide = perceptron([64, 1024, 1024, 64]);
+    await using server = serve(wide, { [env.gracePeriod]: '6', [env.threads]: '1' });
+    await server.logged('serving');
+    const { http, grpc } = await server.logged('listening');
+    const rows = 64;
+    const data = new Float32Array(rows * 64).fill(0.5);
+    const client = inferenceClient(String(grpc));
+    const rest = JSON.stringify({
+      inputs: [{ name: 'x', datatype: 'FP32', shape: [rows, 64], data: [...data] }],
+    });
+    const overRest = async () => {
+      const response = await fetch(`http://${http}/v2/models/m/infer`, { method: 'POST', body: rest });
+      assert.equal(response.status, 200, await response.text());
+    };
+    let sending = true;
+    let answered = 0;
+    const loop = async (send: () => Promise<unknown>) => {
+      while (sending) {
+        await send();
+        answered += 1;
+      }
+    };
+    const overGrpc = () => client.infer(requestOf(data, [rows, 64]));
+    const loops = Promise.all([overRest, overRest, overGrpc, overGrpc, overGrpc, overGrpc].map(loop));
+    try {
+      await until('requests flow', async () => answered > 20);
+      server.signal('SIGTERM');
+      await server.logged('told to stop');
+      const before = answered;
+      await until('requests flow while it drains', async () => answered > before + 10);
+      // A burst that will still be queued when the listeners close.
+      const burst = Promise.all(Array.from({ length: 60 }, overGrpc));
+      sending = false;
+      await Promise.all([loops, burst]);
+      assert.equal(await server.exited, 0);
+    } finally {
+      sending = false;
+      client.close();
+    }
+  });
+
+  it('waits for a body that is still on its way', async () => {
+    await using server = serve(undefined, { [env.gracePeriod]: '8' });
+    await server.logged('serving');
+    const { http } = await server.logged('listening');
+    const later = Promise.withResolvers<void>();
+    const body = new ReadableStream({
+      async start(stream) {
+        stream.enqueue(Buffer.from(silero.slice(0, 100)));
+        await later.promise;
+        stream.enqueue(Buffer.from(silero.slice(100)));
+        stream.close();
+      },
+    });
+    const init = { method: 'POST', body, duplex: 'half' } as RequestInit;
+    const answer = fetch(`http://${http}/v2/models/m/infer`, init);
+    await until('the request has begun', async () => (await fetch(`http://${http}/v2`)).ok);
+    server.signal('SIGTERM');
+    // The listener closes a quarter of the grace period after the signal.
+    await until('no new connection is taken', () =>
+      fetch(`http://${http}/v2`).then(
+        () => false,
+        () => true,
+      ),
+    );
+    later.resolve();
+    assert.equal((await answer).status, 200);
+    assert.equal(await server.exited, 0);
   });
 
   it('tells those who watch over gRPC that it stops serving', async () => {
@@ -150,9 +242,9 @@ describe('the life of a server', { timeout: 60_000, concurrency: 2 }, () => {
   });
 
   it('ends at once when told to stop while it loads', async () => {
-    await using server = serve(undefined, { [env.gracePeriod]: '1' });
+    await using server = serve(undefined, { [env.gracePeriod]: '20' });
     await server.logged('listening');
     server.signal('SIGTERM');
-    assert.equal(await server.exited, 0);
+    assert.equal(await server.exited, 0, JSON.stringify(server.log));
   });
 });

@@ -10,6 +10,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createLogger, type Logger } from '../logger.ts';
 import { Failure } from '../termination.ts';
 import { readConfig, type ServeConfig } from './config.ts';
@@ -20,6 +21,9 @@ import { Engine } from './execution/engine.ts';
 import { ModelRefused } from './execution/worker-handle.ts';
 import { Metrics } from './metrics.ts';
 import { ServedModel } from './model.ts';
+
+/** Of the grace period, what is kept for ending the process itself. */
+const lastMs = 250;
 
 const now = () => performance.now();
 
@@ -35,7 +39,8 @@ export async function main(): Promise<void> {
   // Listening before loading: a probe sees a live server that is not ready, rather than nobody.
   const endpoints = await Endpoints.open(config, model, metrics, logger);
   logger.info('listening', endpoints.addresses);
-  const engine = await Promise.race([start(config, model, metrics, logger), stopped.then(() => undefined)]);
+  const starting = start(config, model, metrics, logger);
+  const engine = await Promise.race([starting, stopped.then(() => undefined)]);
   if (engine !== undefined) {
     model.attach(engine);
     logger.info('serving', {
@@ -50,8 +55,14 @@ export async function main(): Promise<void> {
   const began = now();
   model.hold('the server is shutting down');
   logger.info('draining: readiness is denied, requests are still answered', { graceMs: config.graceMs });
-  await endpoints.drain(config.graceMs, () => model.inFlight);
-  await engine?.close();
+  // Ending the process under native code that is loading a model can crash it, so a load that was begun is waited for.
+  const loaded = starting.catch(() => undefined);
+  await endpoints.drain(config.graceMs, () => model.inFlight, engine !== undefined);
+  const last = await Promise.race([
+    loaded,
+    sleep(Math.max(0, config.graceMs - (now() - began) - lastMs), undefined),
+  ]);
+  await last?.close();
   logger.info('stopped', { drainMs: Math.round(now() - began) });
   await flushed(logger);
   // Whatever a library still holds open must not outlive the grace period.

@@ -99,7 +99,7 @@ async function addresses(server: ImageProcess): Promise<{ http: string; grpc: st
   };
 }
 
-describe('serve', { timeout: 60_000 }, () => {
+describe('serve', { timeout: 240_000 }, () => {
   let server: ImageProcess;
   let http: string;
   let metrics: string;

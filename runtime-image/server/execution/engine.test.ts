@@ -47,7 +47,7 @@ const rows = (...values: number[]): PlannedRequest => ({
 });
 const numbers = (outputs: readonly Tensor[]) => [...arrayOf(outputs[0] as FixedTensor)];
 
-describe('Engine', { timeout: 60_000 }, () => {
+describe('Engine', { timeout: 240_000 }, () => {
   it('gives each request its own rows of a batch', async () => {
     await using started = await start(identityModel([x]), { batching: { maxSize: 8, maxDelayMs: 50 } });
     const outcomes = await Promise.all(
