@@ -44,7 +44,7 @@ export class StartError extends Error {
  */
 const wrapper = [
   '(trap "" HUP INT TERM; exec <&3 3<&- >/dev/null 2>&1; read -r _; kill -KILL 0) &',
-  'exec 3<&-; exec "$@"',
+  'exec 3<&-; unset PWD OLDPWD; exec "$@"',
 ].join('\n');
 
 /** Milliseconds that output may still arrive after the group was killed; only a process that left it can hold it up. */
@@ -61,7 +61,7 @@ export function startProcess(launch: Launch): ContainerProcess {
   } catch {
     throw new StartError(`chdir to cwd ("${launch.cwd}") failed: no such file or directory`);
   }
-  const child = spawn('/bin/sh', ['-c', wrapper, 'sh', path, ...args], {
+  const child = spawn('/bin/sh', ['-c', wrapper, 'sh', ...namesForShell(launch.env), path, ...args], {
     cwd: launch.cwd,
     env: { ...launch.env },
     detached: true,
@@ -83,6 +83,12 @@ export function startProcess(launch: Launch): ContainerProcess {
     },
     kill: () => killGroup(pid),
   };
+}
+
+/** A shell loses variables that it cannot name, such as `a.b`; `env` gives them to the program all the same. */
+function namesForShell(env: Readonly<Record<string, string>>): readonly string[] {
+  const lost = Object.entries(env).filter(([name]) => !/^[A-Za-z_][A-Za-z0-9_]*$/.test(name));
+  return lost.length === 0 ? [] : ['/usr/bin/env', ...lost.map(([name, value]) => `${name}=${value}`)];
 }
 
 /** Whether the process has a handler for the signal. A process that is gone has none. */

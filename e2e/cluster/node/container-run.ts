@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { ContainerLog } from './container-log.ts';
 import { type ContainerProcess, handles, startProcess } from './container-process.ts';
+import { argumentToHost, type MountedPath } from './expansion.ts';
 import { type Answer, ask, type Exec } from './handlers.ts';
 import { runHook } from './hooks.ts';
 import type { Exit, ProbeKind } from './lifecycle.ts';
@@ -17,6 +18,7 @@ export interface RunOptions {
   readonly command: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly cwd: string;
+  readonly mounts: readonly MountedPath[];
   readonly logFile: string;
   /** Host file that stands for `terminationMessagePath`. */
   readonly terminationFile: string;
@@ -40,6 +42,8 @@ export class ContainerRun {
   readonly ended: Promise<void>;
   readonly #options: RunOptions;
   readonly #process: ContainerProcess;
+  /** Commands of probes and hooks under way; they end with the container. */
+  readonly #commands = new Set<ContainerProcess>();
   #prober: Prober | undefined;
   #stopping = false;
   #ended = false;
@@ -132,6 +136,12 @@ export class ContainerRun {
     if (this.#ended) return;
     if (cause === 'outOfMemory') this.#outOfMemory = true;
     this.#process.kill();
+    for (const command of this.#commands) command.kill();
+  }
+
+  /** Paths of the container that arguments name, as they are here. */
+  translate(command: readonly string[]): readonly string[] {
+    return command.map((argument) => argumentToHost(argument, this.#options.mounts));
   }
 
   /** A command in the container's surroundings. */
@@ -143,7 +153,7 @@ export class ContainerRun {
     const { env, cwd, clock } = this.#options;
     let exec: ContainerProcess;
     try {
-      exec = startProcess({ command, env, cwd, onOutput });
+      exec = startProcess({ command: this.translate(command), env, cwd, onOutput });
     } catch (error) {
       return { exitCode: 126, output: error instanceof Error ? error.message : String(error) };
     }
@@ -152,7 +162,9 @@ export class ContainerRun {
       late = true;
       exec.kill();
     });
+    this.#commands.add(exec);
     const { exitCode } = await exec.ended;
+    this.#commands.delete(exec);
     cancel();
     return { exitCode: late ? undefined : exitCode, output };
   };
@@ -198,6 +210,7 @@ export class ContainerRun {
     const finishedAt = this.#options.clock.now();
     this.#cancelKill?.();
     this.#prober?.stop();
+    for (const command of this.#commands) command.kill();
     this.log.close();
     const message = await this.#terminationMessage(exitCode);
     const outOfMemory = this.#outOfMemory && exitCode !== 0;

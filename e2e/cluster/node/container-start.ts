@@ -5,7 +5,7 @@ import type { NodeContext } from './context.ts';
 import { deviceEnvironment } from './devices.ts';
 import type { Place } from './downward.ts';
 import { ConfigError, containerEnvironment, type Lookups } from './environment.ts';
-import { argumentToHost, expand, toHost } from './expansion.ts';
+import { argumentToHost, expand, type MountedPath, toHost } from './expansion.ts';
 import { findImage, type Image, repositoryOf } from './images.ts';
 import type { Container, Pod } from './pod.ts';
 import { podTitle } from './pod.ts';
@@ -27,6 +27,7 @@ export interface Prepared {
   readonly command: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly cwd: string;
+  readonly mounts: readonly MountedPath[];
   readonly terminationFile: string;
 }
 
@@ -106,6 +107,7 @@ export async function prepare(container: Container, image: Image, around: Surrou
     ],
     env,
     cwd: workingDir ? toHost(expand(workingDir, lookup), mounts) : root,
+    mounts,
     terminationFile,
   };
 }

@@ -37,7 +37,7 @@ export function serveExec(
     let process: ContainerProcess;
     try {
       process = startProcess({
-        command,
+        command: run.translate(command),
         env: run.env,
         cwd: run.cwd,
         onOutput: (stream, chunk) => {

@@ -56,7 +56,7 @@ describe('lifetimes', () => {
         sh('s1', loop('s1'), {
           ...mount,
           restartPolicy: 'Always',
-          startupProbe: { exec: { command: ['/bin/sh', '-c', 'grep -q s1 $D/order'] }, periodSeconds: 1 },
+          startupProbe: { exec: { command: ['grep', '-q', 's1', '/d/order'] }, periodSeconds: 1 },
         }),
         sh('s2', loop('s2'), { ...mount, restartPolicy: 'Always' }),
         sh('i2', order('i2'), mount),

@@ -44,7 +44,7 @@ describe('a node', () => {
     const environment = (await (await fetch(`http://${address}:8080/`)).json()) as Record<string, string>;
     assert.deepEqual(
       Object.keys(environment)
-        .filter((key) => !['PWD', 'OLDPWD', '_'].includes(key) && !key.startsWith('KUBERNETES_'))
+        .filter((key) => !key.startsWith('KUBERNETES_'))
         .sort(),
       ['HOME', 'HOSTNAME', 'LANG', 'PATH', 'SLUICE_BIND_ADDRESS', 'SLUICE_TERMINATION_LOG', 'TMPDIR'],
     );
@@ -93,6 +93,7 @@ describe('a node', () => {
             { name: 'COLOR', valueFrom: { configMapKeyRef: { name: 'settings', key: 'color' } } },
             { name: 'CPUS', valueFrom: { resourceFieldRef: { resource: 'limits.cpu' } } },
             { name: 'FILE', value: '/etc/settings/a.txt' },
+            { name: 'odd.name', value: 'kept' },
           ],
           resources: { limits: { cpu: '1500m', 'nvidia.com/gpu': '1' } },
           volumeMounts: [
@@ -111,6 +112,7 @@ describe('a node', () => {
     assert.equal(env['CPUS'], '2');
     assert.equal(readFileSync(env['FILE'] ?? '', 'utf8'), 'hello');
     assert.equal(env['KUBERNETES_SERVICE_HOST'], '127.96.0.1');
+    assert.equal(env['odd.name'], 'kept');
     assert.match(env['NVIDIA_VISIBLE_DEVICES'] ?? '', /^GPU-[0-9a-f-]{36}$/);
     const kubeconfig = JSON.parse(readFileSync(env['KUBECONFIG'] ?? '', 'utf8'));
     assert.match(readFileSync(kubeconfig.users[0].user.tokenFile, 'utf8'), /^token-\d+$/);

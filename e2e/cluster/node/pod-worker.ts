@@ -179,9 +179,13 @@ export class PodWorker {
     try {
       this.#devices ??= devices.allocate(this.#pod);
       this.#address ??= this.#pod.spec.hostNetwork ? address : addresses.allocate(this.#pod.status?.podIP);
+      const current = () => this.#pod;
       this.#volumes ??= new Volumes({
         folder: this.#folder,
-        pod: this.#pod,
+        // Labels and annotations may change while the pod lives.
+        get pod() {
+          return current();
+        },
         place: { podAddress: this.#address, hostAddress: address, allocatable },
         lookups: lookupsOf(api, this.#pod.metadata.namespace),
         tokens: tokensOf(api, this.#pod, () => clock.now()),
