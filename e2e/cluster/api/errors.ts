@@ -49,8 +49,8 @@ export class StatusError extends Error {
       metadata: {},
       status: 'Failure',
       message: this.message,
-      reason: this.reason,
     };
+    if (this.reason) status['reason'] = this.reason;
     if (this.details) status['details'] = present({ ...this.details });
     status['code'] = this.code;
     return status;

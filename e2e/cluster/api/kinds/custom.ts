@@ -3,6 +3,7 @@ import { type FieldError, type FieldErrorType, field } from '../errors.ts';
 import { type ApiObject, asList, asObject, asObjects, asString, at, type Json } from '../json.ts';
 import { compileRules } from '../schema/cel.ts';
 import { applyDefaults, dropNulls } from '../schema/default.ts';
+import { reference } from '../schema/models.ts';
 import type { Schema } from '../schema/schema.ts';
 import { validateSchema } from '../schema/validate.ts';
 import { customPrinter } from '../tables/table.ts';
@@ -99,6 +100,15 @@ function rulesOf(schema: Schema, replicasPath: string | undefined): Rules {
   };
 }
 
+/** CRDs leave the metadata to the server; merging and ownership need to know its lists. */
+function withMetadata(schema: Schema): Schema {
+  const identity = { apiVersion: { type: 'string' }, kind: { type: 'string' } };
+  return {
+    ...schema,
+    properties: { ...identity, ...schema.properties, metadata: reference('V1ObjectMeta') },
+  };
+}
+
 /** The kinds of a CRD, one per served version; none before its names are accepted. */
 export function customKinds(crd: ApiObject): Kind[] {
   const spec = asObject(crd['spec']);
@@ -109,7 +119,7 @@ export function customKinds(crd: ApiObject): Kind[] {
   return asObjects(spec['versions'])
     .filter((version) => version['served'] === true)
     .map((version): Kind => {
-      const schema = (at(version, 'schema', 'openAPIV3Schema') ?? {}) as Schema;
+      const schema = withMetadata((at(version, 'schema', 'openAPIV3Schema') ?? {}) as Schema);
       const subresources = asObject(version['subresources']);
       const scale = asObject(subresources['scale']);
       const kind = asString(names['kind']);

@@ -13,7 +13,7 @@ export function defaultPodSpec(spec: JsonObject): void {
   else if (spec['serviceAccount']) spec['serviceAccountName'] = spec['serviceAccount'];
   for (const key of ['containers', 'initContainers', 'ephemeralContainers']) {
     for (const container of asObjects(spec[key])) {
-      defaultContainer(container, spec['hostNetwork'] === true, key === 'ephemeralContainers');
+      defaultContainer(container, spec['hostNetwork'] === true);
     }
   }
   for (const volume of asObjects(spec['volumes'])) defaultVolume(volume);
@@ -22,7 +22,7 @@ export function defaultPodSpec(spec: JsonObject): void {
   }
 }
 
-function defaultContainer(container: JsonObject, hostNetwork: boolean, ephemeral: boolean): void {
+function defaultContainer(container: JsonObject, hostNetwork: boolean): void {
   setDefault(container, 'terminationMessagePath', '/dev/termination-log');
   setDefault(container, 'terminationMessagePolicy', 'File');
   setDefault(container, 'imagePullPolicy', pullPolicy(asString(container['image'])));
@@ -33,7 +33,6 @@ function defaultContainer(container: JsonObject, hostNetwork: boolean, ephemeral
       port['hostPort'] = port['containerPort'];
     }
   }
-  if (!ephemeral) requestsFromLimits(asObject(container['resources']));
   for (const key of ['livenessProbe', 'readinessProbe', 'startupProbe']) {
     const probe = container[key];
     if (isObject(probe)) defaultProbe(probe);
@@ -54,7 +53,8 @@ function pullPolicy(image: string): string {
   return tag === undefined || tag === 'latest' ? 'Always' : 'IfNotPresent';
 }
 
-function requestsFromLimits(resources: JsonObject): void {
+/** Pods, and only they, request what they limit where they say nothing of requests. */
+export function requestsFromLimits(resources: JsonObject): void {
   const limits = asObject(resources['limits']);
   if (Object.keys(limits).length === 0) return;
   const requests = child(resources, 'requests');

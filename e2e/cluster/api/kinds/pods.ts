@@ -14,7 +14,7 @@ import {
 } from '../json.ts';
 import { isZero } from '../quantity.ts';
 import { metadataFields, type Rules } from './kind.ts';
-import { defaultPodSpec } from './pod-defaults.ts';
+import { defaultPodSpec, requestsFromLimits } from './pod-defaults.ts';
 import { validatePodSpec } from './pod-validation.ts';
 
 export function podFields(object: ApiObject): { [field: string]: string } {
@@ -82,6 +82,9 @@ export const podRules: Readonly<Record<string, Rules>> = {
       const spec = child(object, 'spec');
       defaultPodSpec(spec);
       setDefault(spec, 'enableServiceLinks', true);
+      for (const key of ['containers', 'initContainers']) {
+        for (const container of asObjects(spec[key])) requestsFromLimits(asObject(container['resources']));
+      }
     },
     prepareCreate(object) {
       object['status'] = { phase: 'Pending', qosClass: qualityOfService(asObject(object['spec'])) };

@@ -1,6 +1,13 @@
 /** `metadata.managedFields`: who owns which field, kept up on updates and on server-side apply. */
 import { type Cause, StatusError } from '../errors.ts';
-import { type ApiObject, clone, type JsonObject, type ManagedFieldsEntry, timestamp } from '../json.ts';
+import {
+  type ApiObject,
+  clone,
+  type Json,
+  type JsonObject,
+  type ManagedFieldsEntry,
+  timestamp,
+} from '../json.ts';
 import type { Schema } from '../schema/schema.ts';
 import { FieldSet } from './field-set.ts';
 import { compare, fieldSetOf, mergeApplied, removePaths } from './typed.ts';
@@ -123,7 +130,10 @@ function withoutManagedFields(object: ApiObject): ApiObject {
   return { ...object, metadata };
 }
 
-/** Sets `object.metadata.managedFields` after a create or an update that was not a server-side apply. */
+/**
+ * Brings `object.metadata.managedFields` up to date after a create or an update that was not a server-side apply. What it
+ * holds before is taken as the owners so far: the live ones, or what the client made of them.
+ */
 export function recordUpdate(options: {
   live: ApiObject | undefined;
   object: ApiObject;
@@ -133,7 +143,7 @@ export function recordUpdate(options: {
   now: Date;
 }): void {
   const { live, object, schema, writer, hasStatus, now } = options;
-  const managers = parse(live);
+  const managers = parse(object);
   const before: JsonObject = live ? withoutManagedFields(live) : {};
   const difference = compare(before, withoutManagedFields(object), schema);
   const gained = restrict(difference.added.union(difference.modified), writer, hasStatus);
@@ -175,10 +185,7 @@ function conflictError(conflicts: readonly { manager: Manager; paths: string[] }
   const name = ({ manager }: { manager: Manager }) => {
     let text = JSON.stringify(manager.name);
     if (manager.subresource) text += ` with subresource ${JSON.stringify(manager.subresource)}`;
-    if (manager.operation === 'Update') {
-      text += ` using ${manager.apiVersion}`;
-      if (manager.time) text += ` at ${manager.time}`;
-    }
+    if (manager.operation === 'Update') text += ` using ${manager.apiVersion}`;
     return text;
   };
   const causes = conflicts.flatMap((each): Cause[] =>
@@ -233,15 +240,20 @@ export function applyObject(options: {
   }
 
   const difference = compare(base ?? {}, merged, schema);
-  const changed = difference.added.union(difference.modified);
+  const changed = restrict(difference.added.union(difference.modified), writer, hasStatus);
   const conflicts = others
     .map((manager) => ({ manager, set: manager.set.intersection(changed) }))
     .filter((each) => !each.set.empty);
-  if (conflicts.length > 0 && !force) {
-    throw conflictError(conflicts.map(({ manager, set }) => ({ manager, paths: set.paths() })));
+  if (!force) {
+    const pardoned = writer.manager === 'kubectl' && base ? fromLastApplied(base, schema) : new FieldSet();
+    const refused = conflicts
+      .map(({ manager, set }) => ({ manager, paths: set.difference(pardoned).paths() }))
+      .filter(({ paths }) => paths.length > 0);
+    if (refused.length > 0) throw conflictError(refused);
   }
   for (const { manager, set: taken } of conflicts) manager.set = manager.set.difference(taken);
-  for (const manager of others) manager.set = manager.set.difference(difference.removed);
+  for (const manager of others)
+    manager.set = manager.set.difference(restrict(difference.removed, writer, hasStatus));
 
   const result = merged === base ? clone(merged) : merged;
   const applier: Manager = {
@@ -255,6 +267,22 @@ export function applyObject(options: {
   result.metadata = { ...result.metadata };
   write(result, [...others, applier]);
   return result;
+}
+
+const lastApplied = 'kubectl.kubernetes.io/last-applied-configuration';
+
+/** What `kubectl apply` wrote before and nobody changed since: its user may go over to server-side apply with it. */
+function fromLastApplied(live: ApiObject, schema: Schema): FieldSet {
+  const text = live.metadata.annotations?.[lastApplied];
+  if (!text) return new FieldSet();
+  let before: Json;
+  try {
+    before = JSON.parse(text) as Json;
+  } catch {
+    return new FieldSet();
+  }
+  const { modified, removed } = compare(before, live, schema);
+  return fieldSetOf(before, schema).difference(modified).difference(removed);
 }
 
 /** What the manager owned, no longer applies, and nobody else owns. */

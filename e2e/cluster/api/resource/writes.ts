@@ -25,7 +25,7 @@ import { nameCheck } from '../kinds/name-rules.ts';
 import { validateMetadata } from '../kinds/names.ts';
 import { applyObject, recordUpdate } from '../patch/managed-fields.ts';
 import { type Call, checkIdentity, generateName, isDryRun, managerOf, writeContext } from './call.ts';
-import { decodeObject } from './decode.ts';
+import { decodeApplied, decodeObject } from './decode.ts';
 
 export interface Written {
   readonly object: ApiObject;
@@ -285,8 +285,11 @@ function keepSystemFields(object: ApiObject, old: ApiObject, applied: boolean): 
   if (applied) return;
   // A list with one empty entry is the documented way to reset ownership.
   const reset = sent?.length === 1 && Object.keys(sent[0]!).length === 0;
-  if (reset || !old.metadata.managedFields) delete metadata.managedFields;
-  else metadata.managedFields = old.metadata.managedFields;
+  if (reset) delete metadata.managedFields;
+  else if (sent === undefined || sent.length === 0) {
+    if (old.metadata.managedFields) metadata.managedFields = old.metadata.managedFields;
+    else delete metadata.managedFields;
+  }
 }
 
 /** A write to `status` keeps everything else as it is. */
@@ -350,7 +353,7 @@ export function applyPatch(call: Call, body: Json, duplicates: readonly string[]
       field.required('fieldManager', 'is required for apply patch'),
     ]);
   }
-  const applied = decodeObject(call, checkIdentity(body, kind), duplicates);
+  const applied = decodeApplied(call, checkIdentity(body, kind), duplicates);
   if (applied.metadata.managedFields && applied.metadata.managedFields.length > 0) {
     throw badRequest('metadata.managedFields must be nil');
   }
