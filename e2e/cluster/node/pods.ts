@@ -76,15 +76,14 @@ export class Pods {
 
   #measureLater(): void {
     this.#cancelMeasure = this.#node.clock.after(this.#node.policy.memoryPeriod, () => {
-      void this.#measure().finally(() => {
-        if (!this.#stopped) this.#measureLater();
-      });
+      this.#measure();
+      if (!this.#stopped) this.#measureLater();
     });
   }
 
-  async #measure(): Promise<void> {
+  #measure(): void {
     const limits = [...this.#workers.values()].flatMap((worker) => worker.limits());
-    const used = await memoryOfGroups(new Set(limits.map(({ group }) => group)));
+    const used = memoryOfGroups(new Set(limits.map(({ group }) => group)));
     for (const { group, bytes, exceed } of limits) if ((used.get(group) ?? 0) > bytes) exceed();
   }
 }
