@@ -58,9 +58,12 @@ async function until<T extends KubeObject>(
   try {
     await new Promise<void>((resolve, reject) => {
       timer = setTimeout(() => reject(new Error(`waited in vain for ${what}`)), timeoutMs);
-      informer.subscribe(() => {
+      const check = () => {
         if (done(informer.list())) resolve();
-      });
+      };
+      informer.subscribe(check);
+      // An empty collection makes no event.
+      informer.synced.then(check, reject);
       informer.start();
     });
   } finally {
