@@ -110,15 +110,17 @@ export class Stage {
       this.load('load-rest', { protocol: 'rest', args }),
       this.load('load-grpc', { protocol: 'grpc', args }),
     ]);
-    return new SteadyLoad(loads);
+    return new SteadyLoad(this.world, loads);
   }
 }
 
 /** Several loads as one. */
 export class SteadyLoad {
   readonly loads: readonly Load[];
+  readonly #world: World;
 
-  constructor(loads: readonly Load[]) {
+  constructor(world: World, loads: readonly Load[]) {
+    this.#world = world;
     this.loads = loads;
   }
 
@@ -131,14 +133,24 @@ export class SteadyLoad {
   async stopWithoutLoss(): Promise<readonly Summary[]> {
     const summaries = await Promise.all(this.loads.map((load) => load.stop()));
     for (const [index, summary] of summaries.entries()) {
-      assert.equal(
-        summary.errors,
-        0,
-        `${this.loads[index]!.name} lost ${summary.errors} of ${summary.requests} requests: ${JSON.stringify(summary.failures, null, 1)}`,
-      );
-      assert.ok(summary.requests > 0, `${this.loads[index]!.name} sent nothing`);
+      const { name, lines } = this.loads[index]!;
+      assert.equal(summary.errors, 0, this.#losses(name, summary, lines));
+      assert.ok(summary.requests > 0, `${name} sent nothing`);
     }
     return summaries;
+  }
+
+  /** When requests were lost and why, and what happened at that time. */
+  #losses(name: string, { errors, requests, errorKinds }: Summary, lines: readonly LoadLine[]): string {
+    const lost = lines.filter((line) => line.kind === 'failure');
+    const told = lost.map(({ at, error, message }) => `${at} ${error}: ${message}`);
+    return [
+      `${name} lost ${errors} of ${requests} requests: ${JSON.stringify(errorKinds)}`,
+      ...told.slice(0, 5),
+      ...(told.length > 5 ? ['…', ...told.slice(-2)] : []),
+      'what happened meanwhile:',
+      this.#world.transcript(),
+    ].join('\n');
   }
 }
 

@@ -6,7 +6,7 @@ import type { KubeClient } from '../../../kube-client/client.ts';
 import { type Change, Informer } from '../../../kube-client/informer.ts';
 import type { Model } from '../../../operator/api/generated/model.ts';
 import type { ModelVersion } from '../../../operator/api/generated/model-version.ts';
-import { type Event, kinds, type Pod, type Service } from './kinds.ts';
+import { condition, type Event, kinds, type Pod, type Service } from './kinds.ts';
 
 export class World {
   readonly namespace: string;
@@ -16,6 +16,7 @@ export class World {
   readonly #services: Informer<Service>;
   readonly #events: Informer<Event>;
   readonly #waiting = new Set<() => void>();
+  readonly #transcript: string[] = [];
 
   private constructor(client: KubeClient, namespace: string) {
     this.namespace = namespace;
@@ -35,6 +36,7 @@ export class World {
       });
       informer.start();
     }
+    world.#transcribe();
     await Promise.all(world.#informers().map(({ synced }) => synced));
     return world;
   }
@@ -132,6 +134,28 @@ export class World {
     });
   }
 
+  /** Notes what decides about requests, with the time that it was seen. */
+  #transcribe(): void {
+    const note = (text: string) => this.#transcript.push(`${new Date().toISOString()} ${text}`);
+    this.onPod(({ key, now, before }) => {
+      const ready = (pod: Pod | undefined) => condition(pod, 'Ready')?.status ?? 'gone';
+      if (ready(now) !== ready(before)) note(`pod ${key} Ready=${ready(now)}`);
+    });
+    let last = '';
+    this.onModel(({ key, now }) => {
+      const { traffic = [], routers } = now?.status ?? {};
+      const shares = traffic.map(({ version, weight }) => `${version}:${weight}`).join(' ');
+      const text = `model ${key} traffic [${shares}] generation ${routers?.generation} followed by ${routers?.acked} of ${routers?.total}`;
+      if (text !== last) note(text);
+      last = text;
+    });
+  }
+
+  /** The latest changes of readiness and traffic, each with its time. */
+  transcript(): string {
+    return this.#transcript.slice(-60).join('\n');
+  }
+
   /** The state of everything that matters here, for the message of a failure. */
   describe(): string {
     const conditions = (object: Model | ModelVersion | Pod) =>
@@ -154,6 +178,7 @@ export class World {
         .map(({ type, reason, message, involvedObject }) => {
           return `event ${type} ${reason} ${involvedObject.kind}/${involvedObject.name}: ${message}`;
         }),
+      this.transcript(),
     ].join('\n');
   }
 }
