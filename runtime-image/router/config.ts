@@ -170,6 +170,9 @@ function loopRules(): string {
   acl repeatable path_beg /v2/ /inference.GRPCInferenceService/ /grpc.health.v1.Health/
   acl grpc var(txn.kind) -m str g
   no log
+  # These connections are the router's own: left open, they would keep a process that stops waiting for itself.
+  no option idle-close-on-response
+  timeout http-keep-alive 1s
 
   http-request set-var(txn.kind) str(h)
   http-request set-var(txn.kind) str(g) if grpc-type !grpc-web
@@ -231,7 +234,7 @@ export function renderConfig(state: State, limits: Limits): string {
       for (const server of byBackend.get(name) ?? [])
         lines.push(`  server ${serverName(server.address, server.port)} ${serverOptions(server)}`);
       lines.push(
-        `  server loop unix@${files.loop} id ${loopServerId} send-proxy-v2 backup${kind === 'grpc' ? ' proto h2' : ''}`,
+        `  server loop unix@${files.loop} id ${loopServerId} send-proxy-v2 backup pool-max-conn 0${kind === 'grpc' ? ' proto h2' : ''}`,
       );
     }
   }

@@ -89,7 +89,7 @@ describe('diff', () => {
   });
 
   it('asks for a reload only when the pool grows or a server changes under its name', () => {
-    assert.equal(diff(emptyState, { ...emptyState, pool: 128 }), undefined);
+    assert.equal(diff(emptyState, { ...emptyState, pool: 512 }), undefined);
     const server = { slot: 1, kind: 'http', address: '10.0.0.1', port: 8080, checkPort: 8080 } as const;
     const changed = { ...server, checkPort: 9090 };
     assert.equal(

@@ -154,10 +154,10 @@ describe('plan', () => {
   });
 
   it('grows the pool when it is short', () => {
-    const versions = Array.from({ length: 70 }, (_, index) => ({ version: `v${index}`, weight: 1 }));
+    const versions = Array.from({ length: 300 }, (_, index) => ({ version: `v${index}`, weight: 1 }));
     const state = step({ models: [model({ traffic: versions })], endpoints: [] });
-    assert.equal(state.pool, 128);
-    assert.equal(new Set(state.slots.map((slot) => slot.slot)).size, 71);
+    assert.equal(state.pool, 512);
+    assert.equal(new Set(state.slots.map((slot) => slot.slot)).size, 301);
   });
 
   it('leaves a port to the model that has it', () => {

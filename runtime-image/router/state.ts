@@ -72,7 +72,10 @@ export interface State {
   readonly servers: readonly Server[];
 }
 
-/** Backend pairs that a router starts with. A pair costs about 35 KiB. */
-export const smallestPool = 64;
+/**
+ * Backend pairs that a router starts with. A pair costs about 35 KiB; a pool that is too small costs a reload, after
+ * which connections that were idle send one more request to the process that was replaced.
+ */
+export const smallestPool = 256;
 
 export const emptyState: State = { pool: smallestPool, cursor: 1, routes: [], slots: [], servers: [] };

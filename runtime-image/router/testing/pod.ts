@@ -21,6 +21,8 @@ export class Pod {
   #open = 0;
   /** Answers that have begun and are not all written. */
   #answering = 0;
+  #lastAnswer = 0;
+  #silent = false;
   /** Headers of the last request, lower case. */
   lastHeaders: Readonly<Record<string, string | string[] | undefined>> = {};
   /** What the readiness probe says. */
@@ -99,23 +101,32 @@ export class Pod {
 
   /**
    * As a kernel ends a killed process: listeners and connections are gone at once. Only not in the middle of an
-   * answer: one that has begun to arrive cannot be mended by any router, and would be a failure of the test.
+   * answer: one that has begun to arrive cannot be mended by any router, and would be a failure of the test. So it
+   * first falls silent, with requests in flight.
    */
   async kill(): Promise<void> {
-    while (this.#answering > 0) await new Promise((resolve) => setImmediate(resolve));
+    this.#silent = true;
+    // Node says that an answer is written before its kernel has it all; nothing tells when it does.
+    while (this.#answering > 0 || performance.now() < this.#lastAnswer + 20)
+      await new Promise((resolve) => setTimeout(resolve, 5));
     const servers = [this.#http, this.#grpc];
     const closed = servers.map((server) => new Promise((resolve) => server?.close(resolve)));
-    for (const socket of this.#sockets) socket.resetAndDestroy();
+    for (const socket of this.#sockets) socket.destroy();
     for (const session of this.#sessions) session.destroy();
     await Promise.all(closed);
   }
 
+  #answerEnds(): void {
+    this.#answering--;
+    this.#lastAnswer = performance.now();
+  }
+
   #answer(url: string, headers: http.IncomingHttpHeaders, bytes: number, response: ServerResponse): void {
-    if (response.closed) return;
+    if (response.closed || this.#silent) return;
     this.answered++;
     this.lastHeaders = headers;
     this.#answering++;
-    response.on('close', () => this.#answering--);
+    response.on('close', () => this.#answerEnds());
     // A pod that lies about its version must not be believed.
     response.writeHead(this.status, { 'content-type': 'application/json', 'sluice-version': 'spoofed' });
     response.end(JSON.stringify({ pod: this.address, version: this.version, url, bytes }));
@@ -151,10 +162,10 @@ export class Pod {
     // In one piece: of an answer that has begun, no router can make another.
     stream.on('end', () => {
       setTimeout(() => {
-        if (stream.destroyed) return;
+        if (stream.destroyed || this.#silent) return;
         this.answered++;
         this.#answering++;
-        stream.on('close', () => this.#answering--);
+        stream.on('close', () => this.#answerEnds());
         respond();
         stream.end(Buffer.concat(message));
       }, this.delayMs);
