@@ -14,12 +14,17 @@ export const commands = {
   fetch: 'fetch',
   /** The router agent, which runs HAProxy as its child. */
   route: 'route',
-  /** The client: golden checks, smoke tests and load against an Open Inference Protocol server. */
+  /** Sidecar of a version's pod: sends golden requests, and is ready while the answers are right. */
+  golden: 'golden',
+  /** The client: smoke tests and load against an Open Inference Protocol server. */
   load: 'load',
 } as const;
 
 /** Default ports of a version's server. They are the Open Inference Protocol's customary ones. */
 export const serverPorts = { http: 8080, grpc: 8081, metrics: 8082 } as const;
+
+/** HTTP port of the golden sidecar, which answers `/readyz`. */
+export const goldenPort = 8083;
 
 /** Ports of a model's Service. Each carries HTTP/1.1, clear-text HTTP/2 and gRPC alike. */
 export const servicePorts = { http: 8080, grpc: 8081 } as const;
@@ -66,6 +71,12 @@ export const env = {
   grpcPort: 'SLUICE_GRPC_PORT',
   /** Prometheus port, decimal. */
   metricsPort: 'SLUICE_METRICS_PORT',
+  /** Golden requests: JSON, a list of `{inputs, expect}`; see `GoldenRequest`. */
+  goldenRequests: 'SLUICE_GOLDEN_REQUESTS',
+  /** Time between two rounds of golden requests, such as `30s`. */
+  goldenPeriod: 'SLUICE_GOLDEN_PERIOD',
+  /** Protocol of golden requests: `HTTP` (default) or `GRPC`. */
+  goldenProtocol: 'SLUICE_GOLDEN_PROTOCOL',
   /** Intra-op threads of one session, decimal; absent means the CPU limit. */
   threads: 'SLUICE_THREADS',
   /** Execution provider: `auto` (default: the GPU where there is one), `cpu`, `cuda`, `tensorrt`, `webgpu`. */
@@ -132,6 +143,7 @@ export const failureReasons = [
   'ArtifactCorrupt',
   'ArtifactTooLarge',
   'ModelInvalid',
+  'GoldenMismatch',
   'ConfigurationInvalid',
   'InternalError',
 ] as const;

@@ -31,6 +31,7 @@ export function modelVersion(
       replicas: 2,
       probes: {
         protocol: 'HTTP',
+        goldenPeriod: '30s',
         startup: { deadline: '20m' },
         readiness: { period: '2s', failureThreshold: 2 },
       },

@@ -43,6 +43,8 @@ export const versionFailureReasons = {
   PoolNotFound: 'the pool does not exist',
   /** The pool does not admit the namespace. */
   PoolForbidden: 'the pool does not admit this namespace',
+  /** `probes.golden` is larger than an environment variable can be. */
+  GoldenTooLarge: 'the golden requests are too large',
   /** `placement.gpus` of a pool without GPUs. */
   PoolWithoutGPUs: 'the pool has no GPUs',
   /** An older ModelVersion has the same model and version. */

@@ -58,7 +58,7 @@ function seeVersion(version: VersionObserved, observed: ModelObserved): Seen {
     wanted: object.spec.replicas,
     ready: pods.filter(isReady).length,
     ...optional('failure', rejection(version) ?? workloadFailure(current, deployment)),
-    ...optional('blocked', childConflict(version) ?? place),
+    ...optional('blocked', childConflict(version) ?? place ?? goldenTooLarge(version)),
     observed: version,
     ...optional('pool', pool),
   };
@@ -69,6 +69,19 @@ function childConflict({ foreign }: VersionObserved): Failure | undefined {
   return {
     reason: 'ChildConflict',
     message: `${foreign.join(' and ')} exists and does not belong to this ModelVersion; delete or rename it`,
+    terminal: false,
+  };
+}
+
+/** Linux takes at most 128 KiB in one environment variable, which is how golden requests reach their pod. */
+const goldenLimit = 120 * 1_024;
+
+function goldenTooLarge({ object }: VersionObserved): Failure | undefined {
+  const size = Buffer.byteLength(JSON.stringify(object.spec.probes.golden ?? []));
+  if (size <= goldenLimit) return undefined;
+  return {
+    reason: 'GoldenTooLarge',
+    message: `spec.probes.golden: ${size} bytes of JSON, at most ${goldenLimit} are possible; use fill, or smaller inputs`,
     terminal: false,
   };
 }

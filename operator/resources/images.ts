@@ -28,9 +28,14 @@ export type EnvVar = { readonly name: string } & (
   | { readonly valueFrom: Readonly<Record<string, unknown>> }
 );
 
-/** Environment variables with a value; undefined ones are left out. */
+/**
+ * Environment variables with a value; undefined ones are left out. The kubelet replaces `$(NAME)` in values, which
+ * is not wanted in any of ours: `$$` is how it is told so.
+ */
 export const envOf = (values: Readonly<Record<string, string | undefined>>): EnvVar[] =>
-  Object.entries(values).flatMap(([name, value]) => (value === undefined ? [] : { name, value }));
+  Object.entries(values).flatMap(([name, value]) =>
+    value === undefined ? [] : { name, value: value.replaceAll('$(', '$$$$(') },
+  );
 
 /** An environment variable that the kubelet fills in with a field of the pod. */
 export const fieldEnv = (name: string, fieldPath: string): EnvVar => ({

@@ -173,6 +173,27 @@ describe('the Deployment of a version', () => {
     assert.equal(pod['terminationGracePeriodSeconds'], 35);
   });
 
+  it('has a sidecar that asks for golden answers, for any server, when there are some', () => {
+    const golden = [
+      {
+        inputs: [{ name: 'x', datatype: 'BYTES' as const, shape: [1], data: ['$(POD_NAME)'] }],
+        expect: [{ name: 'y', min: 0 }],
+      },
+    ];
+    const { probes } = modelVersion('6.0.0').spec;
+    const version = modelVersion('6.0.0', { server: foreign(), probes: { ...probes, golden } });
+    const pod = build(version).spec.template.spec;
+    assertRestricted(pod);
+    const sidecar = pod.containers.find(({ name }) => name === 'golden')!;
+    assert.equal(sidecar['image'], runtime.image);
+    assert.equal(
+      envValue(sidecar, 'SLUICE_GOLDEN_REQUESTS'),
+      JSON.stringify(golden).replace('$(', '$$$$('),
+      'nothing is expanded in it',
+    );
+    assert.equal(build().spec.template.spec.containers.length, 1);
+  });
+
   it('probes over gRPC when asked to', () => {
     const version = modelVersion('6.0.0');
     const probes = { ...version.spec.probes, protocol: 'GRPC' as const };

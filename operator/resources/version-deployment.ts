@@ -1,4 +1,4 @@
-import { commands, env, paths, probePaths } from '#contract';
+import { commands, env, goldenPort, paths, probePaths } from '#contract';
 import { milliseconds } from '../api/duration.ts';
 import type { GPUPool } from '../api/generated/gpu-pool.ts';
 import type { ModelVersion } from '../api/generated/model-version.ts';
@@ -85,7 +85,7 @@ function podSpec(version: ModelVersion, pool: GPUPool | undefined, config: Versi
       },
     ],
     initContainers: [fetchContainer(version, config)],
-    containers: [serverContainer(version, pool, config)],
+    containers: [serverContainer(version, pool, config), ...goldenContainers(version, config)],
     volumes: [
       { name: volumes.model, emptyDir: {} },
       { name: volumes.tmp, emptyDir: {} },
@@ -189,6 +189,41 @@ function serverResources({ spec }: ModelVersion, pool: GPUPool | undefined, defa
     requests: { ...resources.requests, ...devices },
     limits: { ...resources.limits, ...devices },
   };
+}
+
+/**
+ * The golden sidecar, for versions that have golden requests: one for every server, whoever made it. The pod is
+ * ready only while the answers are right.
+ */
+function goldenContainers({ spec }: ModelVersion, { runtime }: VersionConfig) {
+  const { golden, goldenPeriod, protocol, startup } = spec.probes;
+  if (golden === undefined || golden.length === 0) return [];
+  const ready = { httpGet: { path: '/readyz', port: 'golden', scheme: 'HTTP' }, timeoutSeconds: 2 };
+  return [
+    {
+      name: 'golden',
+      image: runtime.image,
+      imagePullPolicy: runtime.pullPolicy,
+      args: [commands.golden],
+      env: envOf({
+        [env.model]: spec.model,
+        [env.goldenRequests]: JSON.stringify(golden),
+        [env.goldenPeriod]: goldenPeriod,
+        [env.goldenProtocol]: protocol,
+        [env.httpPort]: String(spec.server.ports.http),
+        [env.grpcPort]: String(spec.server.ports.grpc),
+        [env.terminationLog]: paths.terminationLog,
+        [env.logLevel]: runtime.logLevel,
+      }),
+      ports: [{ name: 'golden', containerPort: goldenPort, protocol: 'TCP' }],
+      resources: { requests: { cpu: '10m', memory: '48Mi' }, limits: { memory: '192Mi' } },
+      securityContext: containerSecurity(true),
+      terminationMessagePath: paths.terminationLog,
+      terminationMessagePolicy: 'FallbackToLogsOnError',
+      startupProbe: { ...ready, periodSeconds: 1, failureThreshold: seconds(startup.deadline) },
+      readinessProbe: { ...ready, periodSeconds: 2, failureThreshold: 1 },
+    },
+  ];
 }
 
 /** Start-up is looked at every second, so that a fast server is not kept waiting; then readiness and liveness take over. */

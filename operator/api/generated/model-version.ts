@@ -104,8 +104,44 @@ export interface ModelVersionPlacementResources {
 export interface ModelVersionProbes {
   /** HTTP: the protocol's health endpoints. GRPC: grpc.health.v1. */
   readonly protocol: 'HTTP' | 'GRPC';
+  /**
+   * Requests with the answers they must give. A pod is ready only while it gives them; a wrong answer is a
+   * failure of the version.
+   */
+  readonly golden?: readonly ModelVersionProbesGolden[];
+  /** Time between two rounds of golden requests while the version serves. */
+  readonly goldenPeriod: string;
   readonly startup: ModelVersionProbesStartup;
   readonly readiness: ModelVersionProbesReadiness;
+}
+
+export interface ModelVersionProbesGolden {
+  readonly inputs: readonly ModelVersionProbesGoldenInput[];
+  readonly expect: readonly ModelVersionProbesGoldenExpect[];
+}
+
+export interface ModelVersionProbesGoldenInput {
+  readonly name: string;
+  readonly datatype: 'BOOL' | 'INT8' | 'INT16' | 'INT32' | 'INT64' | 'UINT8' | 'UINT16' | 'UINT32' | 'UINT64' | 'FP32' | 'FP64' | 'BYTES';
+  /** Sizes of the dimensions; empty for a scalar. */
+  readonly shape: readonly number[];
+  /** All values, row by row. */
+  readonly data?: readonly unknown[];
+  /** One value for all elements. */
+  readonly fill?: number;
+}
+
+export interface ModelVersionProbesGoldenExpect {
+  /** Name of an output. */
+  readonly name: string;
+  /** All values, row by row. */
+  readonly data?: readonly unknown[];
+  /** Largest difference to a value of data. */
+  readonly tolerance?: number;
+  /** Lower bound of every value. */
+  readonly min?: number;
+  /** Upper bound of every value. */
+  readonly max?: number;
 }
 
 export interface ModelVersionProbesStartup {
