@@ -23,7 +23,6 @@ function defaultJobSpec(spec: JsonObject): void {
   setDefault(spec, 'suspend', false);
   setDefault(spec, 'podReplacementPolicy', spec['podFailurePolicy'] ? 'Failed' : 'TerminatingOrFailed');
   setDefault(spec, 'manualSelector', false);
-  if (spec['manualSelector'] === false) delete spec['manualSelector'];
   defaultTemplate(spec);
 }
 
@@ -63,6 +62,9 @@ export const batchRules: Readonly<Record<string, Rules>> = {
         labels[`${prefix}job-name`] = asString(object.metadata.name);
       }
       spec['selector'] = { matchLabels: { 'batch.kubernetes.io/controller-uid': uid } };
+      if (Object.keys(object.metadata.labels ?? {}).length === 0) {
+        object.metadata.labels = { ...(labels as { [key: string]: string }) };
+      }
     },
     validate: (object) => validateJob(asObject(object['spec']), 'spec'),
     validateUpdate(object, old) {
@@ -88,7 +90,9 @@ export const batchRules: Readonly<Record<string, Rules>> = {
       setDefault(spec, 'suspend', false);
       setDefault(spec, 'successfulJobsHistoryLimit', 3);
       setDefault(spec, 'failedJobsHistoryLimit', 1);
-      defaultTemplate(child(child(spec, 'jobTemplate'), 'spec'));
+      const job = child(spec, 'jobTemplate');
+      child(job, 'metadata');
+      defaultTemplate(child(job, 'spec'));
     },
     prepareCreate(object) {
       object['status'] = {};

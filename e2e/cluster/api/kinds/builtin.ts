@@ -4,7 +4,7 @@ import { definitionName, modelSchema } from '../schema/models.ts';
 import { printers } from '../tables/builtin.ts';
 import { batchRules } from './batch.ts';
 import { configRules } from './config.ts';
-import { eventConversion, eventFields } from './events.ts';
+import { eventConversion, eventFields, eventRules } from './events.ts';
 import { allVerbs, type Kind, metadataFields, type Rules, type ScalePaths } from './kind.ts';
 import { nodeRules, podFields, podRules } from './pods.ts';
 import { rbacRules } from './rbac.ts';
@@ -346,6 +346,7 @@ const rules: Readonly<Record<string, Rules>> = {
   ...configRules,
   ...rbacRules,
   ...storageRules,
+  ...eventRules,
 };
 
 function words(text: string | undefined): string[] {

@@ -1,6 +1,16 @@
 /** Namespaces, ConfigMaps, Secrets, leases, priority classes and other plain kinds. */
 import { type FieldError, field } from '../errors.ts';
-import { type ApiObject, asObject, asString, at, child, equal, isObject, setDefault } from '../json.ts';
+import {
+  type ApiObject,
+  asObject,
+  asObjects,
+  asString,
+  at,
+  child,
+  equal,
+  isObject,
+  setDefault,
+} from '../json.ts';
 import type { Rules } from './kind.ts';
 import { isSubdomain } from './names.ts';
 
@@ -60,6 +70,11 @@ export const configRules: Readonly<Record<string, Rules>> = {
       // Only the `finalize` subresource changes these.
       object['spec'] = old['spec'];
       object['status'] = old['status'];
+    },
+  },
+  ResourceQuota: {
+    prepareCreate(object) {
+      object['status'] = {};
     },
   },
   ConfigMap: {
@@ -140,6 +155,9 @@ export const configRules: Readonly<Record<string, Rules>> = {
       const spec = child(object, 'spec');
       if (spec['policyTypes'] === undefined) {
         spec['policyTypes'] = spec['egress'] === undefined ? ['Ingress'] : ['Ingress', 'Egress'];
+      }
+      for (const rule of [...asObjects(spec['ingress']), ...asObjects(spec['egress'])]) {
+        for (const port of asObjects(rule['ports'])) setDefault(port, 'protocol', 'TCP');
       }
     },
   },

@@ -109,11 +109,35 @@ export const podRules: Readonly<Record<string, Rules>> = {
   },
 };
 
+const notReady = 'node.kubernetes.io/not-ready';
+const nodeInfoFields = [
+  'machineID',
+  'systemUUID',
+  'bootID',
+  'kernelVersion',
+  'osImage',
+  'containerRuntimeVersion',
+  'kubeletVersion',
+  'kubeProxyVersion',
+  'operatingSystem',
+  'architecture',
+];
+
 export const nodeRules: Readonly<Record<string, Rules>> = {
   Node: {
     default(object) {
       const status = child(object, 'status');
       if (status['capacity'] !== undefined) setDefault(status, 'allocatable', clone(status['capacity']));
+      setDefault(child(child(status, 'daemonEndpoints'), 'kubeletEndpoint'), 'Port', 0);
+      const info = child(status, 'nodeInfo');
+      for (const key of nodeInfoFields) setDefault(info, key, '');
+    },
+    prepareCreate(object) {
+      // Nothing is scheduled to a node before it has said that it is ready; the node lifecycle controller takes it off.
+      const spec = child(object, 'spec');
+      const taints = asObjects(spec['taints']);
+      const has = taints.some((taint) => taint['key'] === notReady && taint['effect'] === 'NoSchedule');
+      if (!has) spec['taints'] = [...taints, { key: notReady, effect: 'NoSchedule' }];
     },
     validateUpdate(object, old) {
       const [now, before] = [at(object, 'spec', 'podCIDR'), at(old, 'spec', 'podCIDR')];

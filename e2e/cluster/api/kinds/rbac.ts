@@ -49,6 +49,13 @@ function validateBinding(object: ApiObject): FieldError[] {
   return errors;
 }
 
+const roleRules: Rules = {
+  default(object) {
+    object['rules'] ??= null;
+  },
+  validate: validateRules,
+};
+
 const bindingRules: Rules = {
   default(object) {
     setDefault(child(object, 'roleRef'), 'apiGroup', rbacGroup);
@@ -70,8 +77,8 @@ const bindingRules: Rules = {
 };
 
 export const rbacRules: Readonly<Record<string, Rules>> = {
-  Role: { default: (object) => setDefault(object, 'rules', []), validate: validateRules },
-  ClusterRole: { default: (object) => setDefault(object, 'rules', []), validate: validateRules },
+  Role: roleRules,
+  ClusterRole: roleRules,
   RoleBinding: bindingRules,
   ClusterRoleBinding: bindingRules,
 };

@@ -229,8 +229,16 @@ export const serviceRules: Readonly<Record<string, Rules>> = {
       return [field.invalid('spec.clusterIPs[0]', [asString(now['clusterIP'])], 'may not change once set')];
     },
   },
+  Endpoints: {
+    default(object) {
+      for (const subset of asObjects(object['subsets'])) {
+        for (const port of asObjects(subset['ports'])) setDefault(port, 'protocol', 'TCP');
+      }
+    },
+  },
   EndpointSlice: {
     default(object) {
+      for (const endpoint of asObjects(object['endpoints'])) child(endpoint, 'conditions');
       for (const port of asObjects(object['ports'])) {
         setDefault(port, 'name', '');
         setDefault(port, 'protocol', 'TCP');

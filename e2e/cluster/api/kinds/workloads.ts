@@ -3,6 +3,7 @@ import { type FieldError, field } from '../errors.ts';
 import {
   type ApiObject,
   asObject,
+  asObjects,
   asString,
   at,
   child,
@@ -118,6 +119,13 @@ function emptyStatus(status: JsonObject): (object: ApiObject) => void {
   };
 }
 
+/** DaemonSets still carry the count of their templates, from the time before controller revisions. */
+const templateGeneration = 'deprecated.daemonset.template.generation';
+
+function countTemplates(object: ApiObject, count: number): void {
+  object.metadata.annotations = { ...object.metadata.annotations, [templateGeneration]: String(count) };
+}
+
 const replicated: Pick<Rules, 'validate' | 'validateUpdate' | 'prepareCreate'> = {
   validate: validateWorkload,
   validateUpdate: immutableSelector,
@@ -168,6 +176,12 @@ export const workloadRules: Readonly<Record<string, Rules>> = {
       setDefault(retention, 'whenScaled', 'Retain');
       setDefault(spec, 'replicas', 1);
       setDefault(spec, 'revisionHistoryLimit', 10);
+      for (const claim of asObjects(spec['volumeClaimTemplates'])) {
+        setDefault(claim, 'apiVersion', 'v1');
+        setDefault(claim, 'kind', 'PersistentVolumeClaim');
+        setDefault(child(claim, 'spec'), 'volumeMode', 'Filesystem');
+        setDefault(claim, 'status', { phase: 'Pending' });
+      }
       defaultTemplate(spec);
     },
     prepareCreate: emptyStatus({ replicas: 0, availableReplicas: 0 }),
@@ -205,12 +219,20 @@ export const workloadRules: Readonly<Record<string, Rules>> = {
       setDefault(spec, 'revisionHistoryLimit', 10);
       defaultTemplate(spec);
     },
-    prepareCreate: emptyStatus({
-      currentNumberScheduled: 0,
-      numberMisscheduled: 0,
-      desiredNumberScheduled: 0,
-      numberReady: 0,
-    }),
+    prepareCreate(object) {
+      object['status'] = {
+        currentNumberScheduled: 0,
+        numberMisscheduled: 0,
+        desiredNumberScheduled: 0,
+        numberReady: 0,
+      };
+      countTemplates(object, 1);
+    },
+    prepareUpdate(object, old) {
+      const before = Number(old.metadata.annotations?.[templateGeneration] ?? 1);
+      const changed = !equal(at(object, 'spec', 'template'), at(old, 'spec', 'template'));
+      countTemplates(object, changed ? before + 1 : before);
+    },
     validate: validateWorkload,
     validateUpdate: immutableSelector,
   },
@@ -220,15 +242,20 @@ export const workloadRules: Readonly<Record<string, Rules>> = {
       setDefault(spec, 'replicas', 1);
       defaultTemplate(spec);
       const labels = at(spec, 'template', 'metadata', 'labels');
-      if (isObject(labels)) setDefault(spec, 'selector', { ...labels });
+      if (!isObject(labels)) return;
+      setDefault(spec, 'selector', { ...labels });
+      setDefault(object.metadata, 'labels', { ...labels });
     },
     prepareCreate: emptyStatus({ replicas: 0 }),
   },
   HorizontalPodAutoscaler: {
     default(object) {
-      setDefault(child(object, 'spec'), 'minReplicas', 1);
+      const spec = child(object, 'spec');
+      setDefault(spec, 'minReplicas', 1);
+      const target = { type: 'Utilization', averageUtilization: 80 };
+      setDefault(spec, 'metrics', [{ type: 'Resource', resource: { name: 'cpu', target } }]);
     },
-    prepareCreate: emptyStatus({ currentMetrics: null, desiredReplicas: 0, currentReplicas: 0 }),
+    prepareCreate: emptyStatus({ currentMetrics: null, desiredReplicas: 0 }),
     validate(object) {
       const spec = asObject(object['spec']);
       const [least, most] = [spec['minReplicas'], spec['maxReplicas']];

@@ -68,6 +68,8 @@ export function serveWatch(call: Call, response: ServerResponse, form: Form, wat
       frozen.push(line);
       return;
     }
+    // Between the end of the answer and that of its connection changes still arrive.
+    if (response.writableEnded || response.destroyed) return;
     response.write(line);
     if (response.writableLength > backlogLimit) response.destroy();
   };
