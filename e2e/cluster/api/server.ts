@@ -102,7 +102,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
 
   const sockets = new Set<Duplex>();
   const server = createServer(
-    { cert: credentials.server.certificate, key: credentials.server.key, keepAliveTimeout: 90_000 },
+    { cert: credentials.server.cert, key: credentials.server.key, keepAliveTimeout: 90_000 },
     (request, response) => void handle(app, request, response),
   );
   server.on('upgrade', (request, socket, head) => handleUpgrade(app, request, socket, head));

@@ -13,7 +13,8 @@ import type { Slot } from './slot.ts';
 
 /** How long the API server may take to answer, in milliseconds. */
 const startupMs = 60_000;
-const stopMs = 5_000;
+/** How long a program may take to end in good order, in milliseconds. */
+const stopMs = 2_000;
 
 export interface ControlPlaneOptions {
   readonly binaries: Binaries;
@@ -90,13 +91,17 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     return process;
   };
   const stop = async (): Promise<void> => {
-    // The store goes last, so that nobody complains that it is gone.
-    for (const { process } of running.toReversed()) {
+    // In the order in which they need each other, so that nobody complains; nothing of what they hold is needed again.
+    const end = async ({ process }: { readonly process: ContainerProcess }) => {
       process.signal('SIGTERM');
       const hard = setTimeout(() => process.kill(), stopMs);
       await process.ended;
       clearTimeout(hard);
-    }
+    };
+    const [etcd, apiServer, ...others] = running;
+    await Promise.all(others.map(end));
+    if (apiServer !== undefined) await end(apiServer);
+    if (etcd !== undefined) await end(etcd);
   };
 
   try {

@@ -1,23 +1,24 @@
 /** The data directory: certificates, the service-account key, and the administrator's kubeconfig. */
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { isIPv4 } from 'node:net';
 import { join } from 'node:path';
-import { createAuthority, issueCertificate, type KeyPair } from './certificates.ts';
+import { createAuthority, type Identity } from '../../assets/certificates.ts';
 
 export interface Credentials {
   readonly ca: string;
-  readonly server: KeyPair;
+  readonly server: Identity;
   /** What the API server shows to kubelets. */
-  readonly kubeletClient: KeyPair;
+  readonly kubeletClient: Identity;
   readonly serviceAccountKey: KeyObject;
   readonly serviceAccountPublicKey: KeyObject;
 }
 
 interface Saved {
   readonly hosts: string[];
-  readonly ca: KeyPair;
-  readonly server: KeyPair;
-  readonly kubeletClient: KeyPair;
+  readonly ca: Identity;
+  readonly server: Identity;
+  readonly kubeletClient: Identity;
   readonly serviceAccountKey: string;
 }
 
@@ -35,20 +36,24 @@ export function loadCredentials(dataDir: string, hosts: readonly string[]): Cred
     const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
     saved = {
       hosts: [...hosts],
-      ca: { certificate: authority.certificate, key: authority.key },
-      server: issueCertificate(authority, { name: 'kube-apiserver', hosts }),
-      kubeletClient: issueCertificate(authority, {
-        name: 'kube-apiserver-kubelet-client',
-        organizations: ['system:masters'],
+      ca: { cert: authority.cert, key: authority.key },
+      server: authority.issue({
+        commonName: 'kube-apiserver',
+        dnsNames: hosts.filter((host) => !isIPv4(host)),
+        addresses: hosts.filter((host) => isIPv4(host)),
+      }),
+      kubeletClient: authority.issue({
+        commonName: 'kube-apiserver-kubelet-client',
+        organization: 'system:masters',
       }),
       serviceAccountKey: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
     };
     writeFileSync(file, JSON.stringify(saved), { mode: 0o600 });
-    writeFileSync(join(dataDir, 'ca.crt'), saved.ca.certificate);
+    writeFileSync(join(dataDir, 'ca.crt'), saved.ca.cert);
   }
   const serviceAccountKey = createPrivateKey(saved.serviceAccountKey);
   return {
-    ca: saved.ca.certificate,
+    ca: saved.ca.cert,
     server: saved.server,
     kubeletClient: saved.kubeletClient,
     serviceAccountKey,

@@ -100,7 +100,7 @@ function options(app: App, target: KubeletTarget, method: string, headers: Outgo
     path: target.path,
     method,
     headers: kept,
-    cert: app.kubeletClient.certificate,
+    cert: app.kubeletClient.cert,
     key: app.kubeletClient.key,
     // Kubelets serve with certificates of their own making, as they do by default in Kubernetes.
     rejectUnauthorized: false,
