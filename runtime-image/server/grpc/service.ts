@@ -25,7 +25,8 @@ import { Cancellation } from '../execution/cancellation.ts';
 import type { ServedModel } from '../model.ts';
 import { InferenceError, invalid } from '../protocol/errors.ts';
 import { decodeInferRequest, encodeInferAnswer } from '../protocol/grpc-codec.ts';
-import type { InferRequestMessage } from '../protocol/messages.ts';
+import { readInferRequest, writeInferAnswer } from '../protocol/grpc-wire.ts';
+import type { InferAnswerMessage, InferRequestMessage } from '../protocol/messages.ts';
 
 export const serviceName = 'inference.GRPCInferenceService';
 const protoPath = fileURLToPath(new URL('../inference.proto', import.meta.url));
@@ -35,6 +36,9 @@ const loaderOptions = { keepCase: true, longs: String, enums: String, defaults: 
 export function loadProtocol(): PackageDefinition {
   return loadSync(protoPath, loaderOptions);
 }
+
+/** Of one connection. Each may hold a whole request in memory. */
+const maxStreams = 1000;
 
 export interface GrpcOptions {
   readonly model: ServedModel;
@@ -48,8 +52,9 @@ export function createGrpcServer(options: GrpcOptions): Server {
   const server = new Server({
     'grpc.max_receive_message_length': options.maxRequestBytes,
     'grpc.max_send_message_length': -1,
+    'grpc.max_concurrent_streams': maxStreams,
   });
-  server.addService(tolerant(protocol[serviceName] as ServiceDefinition), handlers(options));
+  server.addService(tolerant(ownInfer(protocol[serviceName] as ServiceDefinition)), handlers(options));
   const health = new HealthImplementation();
   health.addToServer(server);
   options.model.onChange(() => {
@@ -60,12 +65,25 @@ export function createGrpcServer(options: GrpcOptions): Server {
   return server;
 }
 
+/** The library's description of the service, with our own reading and writing of the messages that carry tensors. */
+function ownInfer(service: ServiceDefinition): ServiceDefinition {
+  const { ModelInfer } = service as { ModelInfer: MethodDefinition<object, object> };
+  const own: MethodDefinition<object, object> = {
+    ...ModelInfer,
+    requestDeserialize: readInferRequest,
+    responseSerialize: (message) => writeInferAnswer(message as InferAnswerMessage),
+  };
+  return { ...service, ModelInfer: own };
+}
+
 /** What a message that is no protobuf decodes to. */
 class Malformed {
-  readonly why: string;
+  readonly error: InferenceError;
 
-  constructor(why: string) {
-    this.why = why;
+  constructor(thrown: unknown) {
+    const why = thrown instanceof Error ? thrown.message : String(thrown);
+    this.error =
+      thrown instanceof InferenceError ? thrown : invalid(`the message is not valid protobuf: ${why}`);
   }
 }
 
@@ -77,7 +95,7 @@ function tolerant(service: ServiceDefinition): ServiceDefinition {
       try {
         return method.requestDeserialize(bytes);
       } catch (thrown) {
-        return new Malformed(thrown instanceof Error ? thrown.message : String(thrown));
+        return new Malformed(thrown);
       }
     },
   });
@@ -103,9 +121,7 @@ function handlers(options: GrpcOptions): UntypedServiceImplementation {
     <Q>(handle: (request: Q, call: Call) => unknown) =>
     async (call: Call, done: sendUnaryData<unknown>): Promise<void> => {
       try {
-        if (call.request instanceof Malformed) {
-          throw invalid(`the message is not a valid protobuf of its type: ${call.request.why}`);
-        }
+        if (call.request instanceof Malformed) throw call.request.error;
         const answer = await handle(call.request as Q, call);
         call.sendMetadata(versioned.clone());
         done(null, answer);

@@ -1,4 +1,4 @@
-/** Random tensors of every datatype, for property tests. */
+/** Random tensors of every datatype, and damaged bytes, for property tests. */
 import fc from 'fast-check';
 import { datatypes, elements, type FixedDatatype } from './datatypes.ts';
 import { bytesOf, type Tensor } from './tensor.ts';
@@ -60,4 +60,28 @@ export function comparable(tensor: Tensor): unknown {
       ? tensor.data.map((one) => Buffer.from(one).toString('hex'))
       : Buffer.from(tensor.data).toString('hex');
   return { name, datatype, shape: [...shape], data };
+}
+
+/** Bytes changed, cut out, doubled or appended. */
+export function mutations(original: Buffer): fc.Arbitrary<Buffer> {
+  const edit = fc.record({
+    at: fc.nat(original.byteLength - 1),
+    kind: fc.constantFrom('set', 'cut', 'twice', 'insert'),
+    byte: fc.nat(255),
+    length: fc.nat(12),
+  });
+  return fc.array(edit, { minLength: 1, maxLength: 4 }).map((edits) => {
+    let bytes = Buffer.from(original);
+    for (const { at, kind, byte, length } of edits) {
+      const start = Math.min(at, bytes.byteLength);
+      const part = bytes.subarray(start, start + length);
+      if (kind === 'set') bytes[start] = byte;
+      else if (kind === 'cut')
+        bytes = Buffer.concat([bytes.subarray(0, start), bytes.subarray(start + length)]);
+      else if (kind === 'twice')
+        bytes = Buffer.concat([bytes.subarray(0, start), part, bytes.subarray(start)]);
+      else bytes = Buffer.concat([bytes.subarray(0, start), Buffer.from([byte]), bytes.subarray(start)]);
+    }
+    return bytes;
+  });
 }

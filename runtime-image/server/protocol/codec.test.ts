@@ -1,15 +1,11 @@
 /** Properties of the codecs: what goes in comes out, and nothing that comes in makes them fail in an unnamed way. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
-import { loadSync } from '@grpc/proto-loader';
 import fc from 'fast-check';
-import { comparable, tensors } from './arbitraries.ts';
+import { comparable, mutations, tensors } from './arbitraries.ts';
 import { InferenceError } from './errors.ts';
-import { decodeInferRequest } from './grpc-codec.ts';
 import { encodeJsonAnswer } from './json-answer.ts';
 import { decodeJsonRequest } from './json-request.ts';
-import type { InferRequestMessage } from './messages.ts';
 import { decodeRaw, encodeRaw } from './raw.ts';
 import type { Tensor } from './tensor.ts';
 
@@ -117,49 +113,6 @@ describe('codecs', () => {
       runs,
     );
   });
-
-  it('gRPC: no mutation of a message makes the decoder fail in an unnamed way', () => {
-    const protocol = loadSync(fileURLToPath(new URL('../inference.proto', import.meta.url)), {
-      keepCase: true,
-      longs: String,
-      defaults: true,
-      oneofs: true,
-    });
-    const service = protocol['inference.GRPCInferenceService'] as unknown as {
-      ModelInfer: { requestSerialize(value: object): Buffer; requestDeserialize(bytes: Buffer): object };
-    };
-    const { requestSerialize, requestDeserialize } = service.ModelInfer;
-    const message = requestSerialize({
-      model_name: 'm',
-      parameters: { timeout: { int64_param: 1000 } },
-      inputs: [
-        { name: 'a', datatype: 'INT32', shape: [2], contents: { int_contents: [1, -1] } },
-        { name: 'b', datatype: 'BYTES', shape: [1], contents: { bytes_contents: [Buffer.from('x')] } },
-        {
-          name: 'c',
-          datatype: 'UINT64',
-          shape: [1],
-          contents: { uint64_contents: ['18446744073709551615'] },
-        },
-      ],
-      outputs: [{ name: 'y' }],
-    });
-    let decoded = 0;
-    fc.assert(
-      fc.property(mutations(message), (bytes) => {
-        let request: InferRequestMessage;
-        try {
-          request = requestDeserialize(bytes) as InferRequestMessage;
-        } catch {
-          return true; // No protobuf: the edge answers.
-        }
-        decoded += 1;
-        return namesItsFailure(() => decodeInferRequest(request));
-      }),
-      { numRuns: 3000 },
-    );
-    assert.ok(decoded > 100, 'some mutations are still protobuf');
-  });
 });
 
 function noNegativeZero(tensor: Tensor): unknown {
@@ -172,28 +125,4 @@ function noNegativeZero(tensor: Tensor): unknown {
       element[size - 1] = 0;
   }
   return comparable({ ...tensor, data: bytes });
-}
-
-/** Bytes changed, cut out, doubled or appended. */
-function mutations(original: Buffer): fc.Arbitrary<Buffer> {
-  const edit = fc.record({
-    at: fc.nat(original.byteLength - 1),
-    kind: fc.constantFrom('set', 'cut', 'twice', 'insert'),
-    byte: fc.nat(255),
-    length: fc.nat(12),
-  });
-  return fc.array(edit, { minLength: 1, maxLength: 4 }).map((edits) => {
-    let bytes = Buffer.from(original);
-    for (const { at, kind, byte, length } of edits) {
-      const start = Math.min(at, bytes.byteLength);
-      const part = bytes.subarray(start, start + length);
-      if (kind === 'set') bytes[start] = byte;
-      else if (kind === 'cut')
-        bytes = Buffer.concat([bytes.subarray(0, start), bytes.subarray(start + length)]);
-      else if (kind === 'twice')
-        bytes = Buffer.concat([bytes.subarray(0, start), part, bytes.subarray(start)]);
-      else bytes = Buffer.concat([bytes.subarray(0, start), Buffer.from([byte]), bytes.subarray(start)]);
-    }
-    return bytes;
-  });
 }

@@ -1,4 +1,4 @@
-/** Decodes and encodes the gRPC inference messages. Pure: takes and gives plain objects. */
+/** Requests and answers from and to the gRPC messages. Pure; the bytes are read and written by grpc-wire.ts. */
 import { type Datatype, datatypes, isDatatype } from './datatypes.ts';
 import { fromValues } from './elements.ts';
 import { invalid, quote } from './errors.ts';
@@ -65,13 +65,12 @@ function plain(parameters: Parameters | null | undefined): Readonly<Record<strin
 }
 
 function decodeInput(input: InputMessage, index: number, raw: Uint8Array | undefined): Tensor {
-  const { name, datatype, contents } = input;
+  const { name, datatype, shape, contents } = input;
   if (name === '') throw invalid(`inputs[${index}] has no name`);
   if (!isDatatype(datatype)) {
     throw invalid(`input ${quote(name)}: datatype ${quote(datatype)} is none of ${datatypes.join(', ')}`);
   }
   refuseUnsupported(plain(input.parameters), `input ${quote(name)}`);
-  const shape = input.shape.map(Number);
   const filled = contentFields.filter((field) => (contents?.[field]?.length ?? 0) > 0);
   if (raw !== undefined) {
     if (filled.length > 0) {

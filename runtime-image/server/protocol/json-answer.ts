@@ -1,4 +1,6 @@
 /** Encodes the REST inference answer: JSON, followed by the raw bytes of outputs that were asked for as binary. Pure. */
+import { invalid } from './errors.ts';
+import { maxJsonElements } from './limits.ts';
 import { encodeRaw } from './raw.ts';
 import { arrayOf, type InferAnswer, type InferRequest, type Tensor } from './tensor.ts';
 
@@ -9,16 +11,24 @@ export interface EncodedAnswer {
   readonly headerLength: number | undefined;
 }
 
+/** @throws InferenceError when the outputs are too many to be JSON */
 export function encodeJsonAnswer(
   answer: InferAnswer,
   about: { readonly model: string; readonly version: string },
   request: Pick<InferRequest, 'outputs' | 'binaryOutputs'>,
 ): EncodedAnswer {
   const binary: Uint8Array[] = [];
+  let elements = 0;
   const asked = new Map(request.outputs.map((output) => [output.name, output.binary]));
   const outputs = answer.outputs.map((tensor) => {
     const head = `{"name":${JSON.stringify(tensor.name)},"datatype":"${tensor.datatype}","shape":[${tensor.shape.join(',')}]`;
-    if (!(asked.get(tensor.name) ?? request.binaryOutputs)) return `${head},"data":${encodeData(tensor)}}`;
+    if (!(asked.get(tensor.name) ?? request.binaryOutputs)) {
+      elements += tensor.shape.reduce((product, size) => product * size, 1);
+      if (elements > maxJsonElements) {
+        throw invalid(`the outputs have more than ${maxJsonElements} elements; ask for them as binary data`);
+      }
+      return `${head},"data":${encodeData(tensor)}}`;
+    }
     const raw = encodeRaw(tensor);
     binary.push(raw);
     return `${head},"parameters":{"binary_data_size":${raw.byteLength}}}`;

@@ -140,6 +140,36 @@ describe('decodeJsonRequest', () => {
     });
   });
 
+  it('tells a large integer from a string that looks like one', () => {
+    const large = '9007199254740993';
+    const request = (datatype: string, data: string) =>
+      `{"inputs":[{"name":"x","datatype":"${datatype}","shape":[2],"data":${data}}]}`;
+    assert.throws(() => decode(request('INT64', `[${large},"${large}"]`)), {
+      message: /element 1 is a string/,
+    });
+    assert.deepEqual(
+      one(request('INT64', `[${large},-${large}]`)),
+      BigInt64Array.of(9007199254740993n, -9007199254740993n),
+    );
+    assert.deepEqual(one(request('FP64', `[${large},1]`)), Float64Array.of(9007199254740992, 1));
+    assert.throws(() => decode(request('INT64', '[1e30,1]')), { message: /element 0, 1e\+30, is no INT64/ });
+  });
+
+  it('refuses what would take much more memory than its bytes', () => {
+    const many = `[${'"",'.repeat(2 ** 20)}""]`;
+    const text = `{"inputs":[{"name":"x","datatype":"BYTES","shape":[${2 ** 20 + 1}],"data":${many}}]}`;
+    assert.throws(() => decode(text), {
+      message: 'input "x" has 1048577 BYTES elements; at most 1048576 are taken',
+    });
+    assert.throws(() => decode(`{"x":"${'x'.repeat(2 ** 24)}"}`), {
+      fault: 'TooLarge',
+      message: /16777224 bytes of JSON; at most 16777216/,
+    });
+    assert.throws(() => decode(`{"x":${'['.repeat(2 ** 17)}`), {
+      message: 'the request is nested more than 100 levels deep',
+    });
+  });
+
   it('does not care how deep nonsense is nested', () => {
     const deep = `{"inputs":${'['.repeat(200_000)}${']'.repeat(200_000)}}`;
     assert.throws(() => decode(deep), { name: 'InferenceError' });

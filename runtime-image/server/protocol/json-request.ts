@@ -2,15 +2,12 @@
 import { datatypes, isDatatype } from './datatypes.ts';
 import { fromValues } from './elements.ts';
 import { InferenceError, invalid, quote } from './errors.ts';
+import { depthOf, quoteLargeIntegers } from './json-text.ts';
+import { maxBytesElements, maxJsonBytes, maxJsonDepth } from './limits.ts';
 import { decodeRaw } from './raw.ts';
 import { elementCount, type InferRequest, type RequestedOutput, show, type Tensor } from './tensor.ts';
 
 type Json = Readonly<Record<string, unknown>>;
-
-const parseWithSource = JSON.parse as (
-  text: string,
-  reviver?: (key: string, value: unknown, context: { readonly source?: string }) => unknown,
-) => unknown;
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
@@ -26,19 +23,25 @@ export function decodeJsonRequest(body: Uint8Array, headerLength?: number): Infe
     );
   }
   const end = headerLength ?? body.byteLength;
+  if (end > maxJsonBytes) {
+    throw new InferenceError(
+      'TooLarge',
+      `${end} bytes of JSON; at most ${maxJsonBytes} are taken, send tensors as binary data`,
+    );
+  }
   const text = decodeText(body.subarray(0, end));
   const binary = new BinaryPart(body.subarray(end));
   const request = parse(text);
   let exact: Json | undefined;
-  // JSON.parse rounds 64-bit integers. Parsing again with their source costs several times more, so only when one needs it.
-  const inputsWithSource = () => {
-    exact ??= parse(text, true);
+  // JSON.parse rounds 64-bit integers. Parsing again with them as text takes as long once more, so only when one needs it.
+  const inputsAsText = () => {
+    exact ??= parse(quoteLargeIntegers(text));
     return field(exact, 'inputs', Array.isArray, 'an array') ?? [];
   };
   const inputs = field(request, 'inputs', Array.isArray, 'an array');
   if (inputs === undefined) throw invalid('the request has no "inputs"');
   const tensors = inputs.map((input, index) =>
-    decodeInput(input, index, binary, () => inputsWithSource()[index] as Json),
+    decodeInput(input, index, binary, () => inputsAsText()[index] as Json),
   );
   binary.finish();
   const parameters = parametersOf(request, 'the request');
@@ -60,19 +63,14 @@ function decodeText(bytes: Uint8Array): string {
   }
 }
 
-function parse(text: string, exact = false): Json {
+function parse(text: string): Json {
+  // Only what is long can be deep enough to matter.
+  if (text.length > 65_536 && depthOf(text) > maxJsonDepth) {
+    throw invalid(`the request is nested more than ${maxJsonDepth} levels deep`);
+  }
   let value: unknown;
   try {
-    value = exact
-      ? parseWithSource(text, (_, parsed, { source }) =>
-          typeof parsed === 'number' &&
-          !Number.isSafeInteger(parsed) &&
-          source !== undefined &&
-          /^-?\d{1,20}$/.test(source)
-            ? BigInt(source)
-            : parsed,
-        )
-      : JSON.parse(text);
+    value = JSON.parse(text);
   } catch (thrown) {
     const why = thrown instanceof Error ? thrown.message : String(thrown);
     throw invalid(`the request is not valid JSON: ${why.slice(0, 200)}`);
@@ -170,17 +168,16 @@ function decodeInput(input: unknown, index: number, binary: BinaryPart, exact: (
     return decodeRaw(name, datatype, dimensions, binary.take(name, size));
   }
   if (!Array.isArray(data)) throw invalid(`${where} has no "data"`);
+  if (datatype === 'BYTES' && count > maxBytesElements) {
+    throw invalid(`${where} has ${count} BYTES elements; at most ${maxBytesElements} are taken`);
+  }
   const values = flatten(name, data, dimensions, count);
   if (datatype === 'BYTES') return { name, datatype, shape: dimensions, data: encodeStrings(name, values) };
   const big = datatype === 'INT64' || datatype === 'UINT64';
   if (big && values.some((value) => typeof value === 'number' && !Number.isSafeInteger(value))) {
+    onlyNumbers(name, values);
     const precise = exact()['data'] as readonly unknown[];
-    return fromValues(
-      name,
-      datatype,
-      dimensions,
-      onlyNumbers(name, flatten(name, precise, dimensions, count)),
-    );
+    return fromValues(name, datatype, dimensions, flatten(name, precise, dimensions, count));
   }
   return fromValues(name, datatype, dimensions, onlyNumbers(name, values));
 }

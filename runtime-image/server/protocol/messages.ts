@@ -1,4 +1,4 @@
-/** The messages of inference.proto as proto-loader hands them over (`keepCase`, `longs: String`, defaults and oneofs on). */
+/** The messages of inference.proto that carry tensors, as objects. 64-bit integers of parameters are decimal text. */
 
 export interface Parameter {
   readonly parameter_choice?: string;
@@ -11,20 +11,21 @@ export interface Parameter {
 export type Parameters = Readonly<Record<string, Parameter>>;
 
 export interface Contents {
-  readonly bool_contents?: readonly boolean[];
-  readonly int_contents?: readonly number[];
-  readonly int64_contents?: readonly string[];
-  readonly uint_contents?: readonly number[];
-  readonly uint64_contents?: readonly string[];
-  readonly fp32_contents?: readonly number[];
-  readonly fp64_contents?: readonly number[];
+  readonly bool_contents?: ArrayLike<unknown>;
+  readonly int_contents?: ArrayLike<unknown>;
+  readonly int64_contents?: ArrayLike<unknown>;
+  readonly uint_contents?: ArrayLike<unknown>;
+  readonly uint64_contents?: ArrayLike<unknown>;
+  readonly fp32_contents?: ArrayLike<unknown>;
+  readonly fp64_contents?: ArrayLike<unknown>;
   readonly bytes_contents?: readonly Uint8Array[];
 }
 
 export interface InputMessage {
   readonly name: string;
   readonly datatype: string;
-  readonly shape: readonly string[];
+  /** NaN where a dimension is no size that a number can hold. */
+  readonly shape: readonly number[];
   readonly parameters: Parameters;
   readonly contents: Contents | null;
 }
@@ -43,7 +44,6 @@ export interface OutputMessage {
   readonly name: string;
   readonly datatype: string;
   readonly shape: readonly number[];
-  readonly contents?: Contents;
 }
 
 export interface InferAnswerMessage {

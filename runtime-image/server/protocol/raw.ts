@@ -4,6 +4,7 @@
  */
 import { type Datatype, elements } from './datatypes.ts';
 import { invalid, quote } from './errors.ts';
+import { maxBytesElements } from './limits.ts';
 import { elementCount, type Tensor } from './tensor.ts';
 
 /**
@@ -37,6 +38,9 @@ function checkBooleans(name: string, raw: Uint8Array): void {
 }
 
 function splitBytes(name: string, count: number, raw: Uint8Array): readonly Uint8Array[] {
+  if (count > maxBytesElements) {
+    throw invalid(`input ${quote(name)} has ${count} BYTES elements; at most ${maxBytesElements} are taken`);
+  }
   // Checked before anything is allocated: each element takes at least its length word.
   if (count * 4 > raw.byteLength) {
     throw invalid(
