@@ -18,7 +18,7 @@ import { authenticate } from './authentication.ts';
 import { servePath } from './paths.ts';
 import { negotiate, parseTarget, type Target, verbOf } from './request.ts';
 import { serveResource } from './resources.ts';
-import { sendStatus } from './respond.ts';
+import { sendPageNotFound, sendStatus } from './respond.ts';
 
 export interface App {
   readonly core: Core;
@@ -27,7 +27,7 @@ export interface App {
   readonly watches: Watches;
   readonly faults: Faults;
   /** What the API server shows to kubelets. */
-  readonly kubeletClient: { readonly certificate: string; readonly key: string };
+  readonly kubeletClient: { readonly cert: string; readonly key: string };
   readonly version: string;
   onError(error: unknown, request: IncomingMessage): void;
 }
@@ -68,7 +68,11 @@ async function route(
   const verb = verbOf(method, target, url.searchParams);
   authorize(app, user, verb, target);
   const kind = app.core.registry.find(target.group, target.version, target.resource);
-  if (!kind) throw pathNotFound();
+  if (!kind) {
+    if (app.core.registry.inVersion(target.group, target.version).length > 0) throw pathNotFound();
+    sendPageNotFound(response);
+    return;
+  }
   checkPath(kind, target, verb);
   const fault = await app.faults.meet(
     { user: user.name, verb, group: target.group, resource: target.resource },
