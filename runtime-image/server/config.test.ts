@@ -11,7 +11,7 @@ const minimal = { [env.model]: 'm', [env.version]: '1' };
 
 describe('readConfig', () => {
   it('has a default for everything but the names', () => {
-    assert.deepEqual(readConfig(minimal, 2.5), {
+    assert.deepEqual(readConfig(minimal, { cpus: 2.5, memoryBytes: 2 ** 30 }), {
       model: 'm',
       version: '1',
       modelPath: '/var/lib/sluice/model/model.onnx',
@@ -22,12 +22,13 @@ describe('readConfig', () => {
       workers: 1,
       provider: 'cpu',
       maxRequestBytes: 67_108_864,
+      maxHeldBytes: 268_435_456,
       maxQueue: 512,
       batching: { maxSize: 1, maxDelayMs: 0 },
       graceMs: 30_000,
       drill: undefined,
     });
-    assert.equal(readConfig(minimal, 0.25).threads, 1);
+    assert.equal(readConfig(minimal, { cpus: 0.25, memoryBytes: 2 ** 30 }).threads, 1);
   });
 
   it('reads drills', () => {

@@ -1,7 +1,7 @@
 /** Configuration of `serve`, read once from the environment. Refuses what it does not understand, by name. */
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { availableParallelism } from 'node:os';
+import { availableParallelism, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { env, modelFile, paths, serverPorts } from '#contract';
 import { type Environment, integer, oneOf, optional, parseDuration, required } from '../environment.ts';
@@ -28,6 +28,8 @@ export interface ServeConfig {
   readonly workers: number;
   readonly provider: Provider;
   readonly maxRequestBytes: number;
+  /** Of all requests at one time. */
+  readonly maxHeldBytes: number;
   readonly maxQueue: number;
   readonly batching: BatchLimits;
   readonly graceMs: number;
@@ -36,8 +38,15 @@ export interface ServeConfig {
 
 const port = { min: 0, max: 65_535 };
 
-/** @param cpus cores that this process may use; decides the number of threads when nothing else does */
-export function readConfig(source: Environment, cpus: number = cpuLimit()): ServeConfig {
+/** What the machine, or the container's limits, leave to this process; decides what nothing else does. */
+export interface Machine {
+  /** Cores, which may be a fraction. */
+  readonly cpus: number;
+  readonly memoryBytes: number;
+}
+
+export function readConfig(source: Environment, machine: Machine = thisMachine()): ServeConfig {
+  const maxRequestBytes = integer(source, env.maxRequestBytes, 64 * 2 ** 20, { min: 1024, max: 2 ** 31 - 1 });
   return {
     model: required(source, env.model),
     version: required(source, env.version),
@@ -49,10 +58,12 @@ export function readConfig(source: Environment, cpus: number = cpuLimit()): Serv
       grpc: integer(source, env.grpcPort, serverPorts.grpc, port),
       metrics: integer(source, env.metricsPort, serverPorts.metrics, port),
     },
-    threads: integer(source, env.threads, Math.max(1, Math.floor(cpus)), { min: 1, max: 1024 }),
+    threads: integer(source, env.threads, Math.max(1, Math.floor(machine.cpus)), { min: 1, max: 1024 }),
     workers: integer(source, env.workers, 1, { min: 1, max: 256 }),
     provider: readProvider(source),
-    maxRequestBytes: integer(source, env.maxRequestBytes, 64 * 2 ** 20, { min: 1024, max: 2 ** 31 - 1 }),
+    maxRequestBytes,
+    // A quarter: a request is held as received and as inputs, and its answer as outputs and as sent.
+    maxHeldBytes: Math.max(2 * maxRequestBytes, Math.floor(machine.memoryBytes / 4)),
     maxQueue: integer(source, env.maxQueue, 512, { min: 1, max: 1_000_000 }),
     batching: {
       maxSize: integer(source, env.batchSize, 1, { min: 1, max: 65_536 }),
@@ -111,6 +122,12 @@ function readDrill(source: Environment): Drill | undefined {
     );
   }
   return { action: match[1] === 'exit' ? 'exit' : 'unready', afterMs };
+}
+
+function thisMachine(): Machine {
+  // Zero, or more than there is, where no limit is set.
+  const limit = process.constrainedMemory() || Number.POSITIVE_INFINITY;
+  return { cpus: cpuLimit(), memoryBytes: Math.min(limit, totalmem()) };
 }
 
 /** Cores that the control group allows, as the container's CPU limit sets it; else those of the machine. */

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js';
 import type { Logger } from '../logger.ts';
 import { Failure } from '../termination.ts';
+import { ByteBudget } from './byte-budget.ts';
 import type { ServeConfig } from './config.ts';
 import { createGrpcServer } from './grpc/service.ts';
 import { createMetricsServer } from './http/metrics-server.ts';
@@ -35,10 +36,11 @@ export class Endpoints {
     logger: Logger,
   ): Promise<Endpoints> {
     const { maxRequestBytes, bindAddress, ports } = config;
+    const budget = new ByteBudget(config.maxHeldBytes);
     const closing = { now: false };
-    const http = createHttpServer({ model, maxRequestBytes, logger, closing: () => closing.now });
+    const http = createHttpServer({ model, maxRequestBytes, budget, logger, closing: () => closing.now });
     const metricsServer = createMetricsServer(metrics.registry);
-    const grpc = createGrpcServer({ model, maxRequestBytes, logger });
+    const grpc = createGrpcServer({ model, maxRequestBytes, budget, logger });
     const addresses = {
       http: await listen(http, bindAddress, ports.http),
       metrics: await listen(metricsServer, bindAddress, ports.metrics),

@@ -14,6 +14,7 @@ import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation, protoPath as healthProto } from 'grpc-health-check';
 import { versionHeader } from '#contract';
 import type { Logger } from '../../logger.ts';
+import type { ByteBudget } from '../byte-budget.ts';
 import {
   fixedRepository,
   modelMetadata,
@@ -43,6 +44,7 @@ const maxStreams = 1000;
 export interface GrpcOptions {
   readonly model: ServedModel;
   readonly maxRequestBytes: number;
+  readonly budget: ByteBudget;
   readonly logger: Logger;
 }
 
@@ -70,10 +72,16 @@ function ownInfer(service: ServiceDefinition): ServiceDefinition {
   const { ModelInfer } = service as { ModelInfer: MethodDefinition<object, object> };
   const own: MethodDefinition<object, object> = {
     ...ModelInfer,
-    requestDeserialize: readInferRequest,
+    requestDeserialize: (bytes): Received => ({ message: readInferRequest(bytes), bytes: bytes.byteLength }),
     responseSerialize: (message) => writeInferAnswer(message as InferAnswerMessage),
   };
   return { ...service, ModelInfer: own };
+}
+
+interface Received {
+  readonly message: InferRequestMessage;
+  /** Of the message on the wire. */
+  readonly bytes: number;
 }
 
 /** What a message that is no protobuf decodes to. */
@@ -161,15 +169,21 @@ function handlers(options: GrpcOptions): UntypedServiceImplementation {
     RepositoryModelUnload: unary(() => {
       throw new InferenceError('Unimplemented', fixedRepository);
     }),
-    ModelInfer: unary((message: InferRequestMessage, call) => infer(model, message, call)),
+    ModelInfer: unary((received: Received, call) => infer(options, received, call)),
   };
 }
 
-async function infer(model: ServedModel, message: InferRequestMessage, call: Call) {
+async function infer({ model, budget }: GrpcOptions, { message, bytes }: Received, call: Call) {
   model.check(message.model_name, message.model_version);
   const gone = new Cancellation();
   // Also how the library tells that the client's deadline has passed.
   call.once('cancelled', () => gone.cancel());
-  const answer = await model.infer('grpc', () => decodeInferRequest(message), { cancellation: gone });
-  return encodeInferAnswer(answer, { model: model.name, version: model.version });
+  const share = budget.share();
+  try {
+    share.add(bytes);
+    const answer = await model.infer('grpc', () => decodeInferRequest(message), { cancellation: gone });
+    return encodeInferAnswer(answer, { model: model.name, version: model.version });
+  } finally {
+    share.release();
+  }
 }

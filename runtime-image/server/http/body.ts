@@ -2,6 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import { promisify } from 'node:util';
 import { gunzip, inflate } from 'node:zlib';
+import type { ByteShare } from '../byte-budget.ts';
 import { InferenceError, invalid, quote } from '../protocol/errors.ts';
 
 const decoders = { gzip: promisify(gunzip), deflate: promisify(inflate) } as const;
@@ -13,9 +14,16 @@ function tooLarge(maxBytes: number): InferenceError {
   );
 }
 
-/** @throws InferenceError TooLarge, as soon as that is known; InvalidArgument when the encoding is unknown or broken */
-export async function readBody(request: IncomingMessage, maxBytes: number): Promise<Uint8Array> {
-  if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw tooLarge(maxBytes);
+/** @throws InferenceError TooLarge or Exhausted, as soon as that is known; InvalidArgument when the encoding is unknown or broken */
+export async function readBody(
+  request: IncomingMessage,
+  maxBytes: number,
+  share: ByteShare,
+): Promise<Uint8Array> {
+  const announced = Number(request.headers['content-length'] ?? 0);
+  if (announced > maxBytes) throw tooLarge(maxBytes);
+  // All at once where the size is known, so that a request is refused before, not after, most of it has come.
+  share.add(announced);
   const chunks: Buffer[] = [];
   let bytes = 0;
   try {
@@ -23,25 +31,35 @@ export async function readBody(request: IncomingMessage, maxBytes: number): Prom
     for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
       bytes += chunk.byteLength;
       if (bytes > maxBytes) break;
+      if (bytes > announced) share.add(Math.min(chunk.byteLength, bytes - announced));
       chunks.push(chunk);
     }
   } catch (thrown) {
+    if (thrown instanceof InferenceError) throw thrown;
     throw new InferenceError('Cancelled', 'the client ended the request before its body', { cause: thrown });
   }
   if (bytes > maxBytes) throw tooLarge(maxBytes);
   const [only] = chunks;
   const body = chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks, bytes);
-  return decode(body, request.headers['content-encoding'] ?? 'identity', maxBytes);
+  return decode(body, request.headers['content-encoding'] ?? 'identity', maxBytes, share);
 }
 
-async function decode(body: Buffer, encoding: string, maxBytes: number): Promise<Uint8Array> {
+async function decode(
+  body: Buffer,
+  encoding: string,
+  maxBytes: number,
+  share: ByteShare,
+): Promise<Uint8Array> {
   if (encoding === 'identity' || encoding === '') return body;
   if (encoding !== 'gzip' && encoding !== 'deflate') {
     throw invalid(`Content-Encoding ${quote(encoding)} is none of identity, gzip, deflate`);
   }
   try {
-    return await decoders[encoding](body, { maxOutputLength: maxBytes });
+    const decoded = await decoders[encoding](body, { maxOutputLength: maxBytes });
+    share.add(decoded.byteLength);
+    return decoded;
   } catch (thrown) {
+    if (thrown instanceof InferenceError) throw thrown;
     const code = thrown instanceof Error && 'code' in thrown ? thrown.code : undefined;
     if (code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(maxBytes);
     throw invalid(`the body is not valid ${encoding}`);

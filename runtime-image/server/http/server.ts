@@ -2,6 +2,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { versionHeader } from '#contract';
 import type { Logger } from '../../logger.ts';
+import type { ByteBudget } from '../byte-budget.ts';
 import {
   fixedRepository,
   modelMetadata,
@@ -26,6 +27,7 @@ const keepAliveMs = 120_000;
 export interface HttpOptions {
   readonly model: ServedModel;
   readonly maxRequestBytes: number;
+  readonly budget: ByteBudget;
   readonly logger: Logger;
   /** Whether connections should end with the answer that they carry now. */
   readonly closing: () => boolean;
@@ -66,8 +68,13 @@ async function answer(
     case 'ready':
       return sendReady(response, model);
     case 'repositoryIndex': {
-      const body = await readBody(request, options.maxRequestBytes);
-      return sendJson(response, 200, repositoryIndex(model, wantsOnlyReady(body)));
+      const share = options.budget.share();
+      try {
+        const body = await readBody(request, options.maxRequestBytes, share);
+        return sendJson(response, 200, repositoryIndex(model, wantsOnlyReady(body)));
+      } finally {
+        share.release();
+      }
     }
     case 'repositoryChange':
       throw invalid(fixedRepository);
@@ -114,7 +121,10 @@ async function infer(
   response.once('close', () => {
     if (!response.writableFinished) gone.cancel();
   });
-  const body = await readBody(request, options.maxRequestBytes);
+  const share = options.budget.share();
+  // Until the answer has left or the client has: its chunks may be views of what was received.
+  response.once('close', share.release);
+  const body = await readBody(request, options.maxRequestBytes, share);
   let decoded: InferRequest | undefined;
   const result = await model.infer(
     'rest',
