@@ -6,11 +6,13 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from '../logger.ts';
 import { applySteps, type Retiring, sweep } from './apply.ts';
 import type { Session } from './cli.ts';
-import type { Limits } from './config.ts';
+import { type Limits, serverPath } from './config.ts';
+import { parseStat } from './counters.ts';
 import { diff, type Step } from './diff.ts';
 import { loadInputs, prepareFolder, saveInputs, writeState } from './disk.ts';
 import { Engine } from './engine.ts';
 import { plan } from './plan.ts';
+import { toRescue } from './rescue.ts';
 import { emptyState, type Inputs, type State } from './state.ts';
 
 export interface AgentOptions {
@@ -27,9 +29,12 @@ export type AgentEvent =
   | { readonly kind: 'applied'; readonly seconds: number; readonly steps: number }
   | { readonly kind: 'reload' }
   | { readonly kind: 'restart' }
+  | { readonly kind: 'rescue'; readonly servers: number }
   | { readonly kind: 'failure' };
 
 const sweepMs = 200;
+/** A model whose pods are really gone asks for rescue with every request. */
+const rescueEveryMs = 1_000;
 
 export class Agent {
   readonly #options: AgentOptions;
@@ -48,6 +53,8 @@ export class Agent {
   #working: Promise<void> | undefined;
   #sweeper: NodeJS.Timeout | undefined;
   #saver: NodeJS.Timeout | undefined;
+  #rescuer: NodeJS.Timeout | undefined;
+  #rescuedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: AgentOptions) {
     this.#options = options;
@@ -57,6 +64,7 @@ export class Agent {
       folder: options.folder,
       logger: options.logger,
       onSample: options.onSample ?? (() => {}),
+      onStarved: () => this.#rescueSoon(),
       onDeath: (reason) => this.#onDeath(reason),
     });
   }
@@ -121,6 +129,7 @@ export class Agent {
     this.#stopped = true;
     clearInterval(this.#sweeper);
     clearTimeout(this.#saver);
+    clearTimeout(this.#rescuer);
     await this.settled();
     if (this.#wanted && this.#synced) await saveInputs(this.#options.folder, this.#wanted);
     await this.#engine.stop(withinMs);
@@ -263,6 +272,39 @@ export class Agent {
       }
     } catch (error) {
       this.#logger.warn('could not delete retired servers', { error: String(error) });
+    }
+  }
+
+  /** At once, but not more often than is useful. */
+  #rescueSoon(): void {
+    if (this.#rescuer || this.#stopped) return;
+    const wait = Math.max(0, this.#rescuedAt + rescueEveryMs - performance.now());
+    this.#rescuer = setTimeout(() => {
+      this.#rescuer = undefined;
+      this.#rescuedAt = performance.now();
+      void this.#rescue();
+    }, wait);
+  }
+
+  /** Commands of other sessions may run meanwhile: this one only changes what checks think of servers. */
+  async #rescue(): Promise<void> {
+    if (this.#stopped || this.#dead) return;
+    try {
+      const session = await this.session();
+      try {
+        const rows = parseStat(await session.run('show stat -1 4 -1', /^#/));
+        const servers = toRescue(this.#applied, rows);
+        for (const server of servers) await session.run(`set server ${serverPath(server)} health up`, /^/);
+        if (servers.length === 0) return;
+        this.#logger.warn('checks say that no server of a model is left; the API says otherwise', {
+          servers: servers.map(serverPath),
+        });
+        this.#options.observe?.({ kind: 'rescue', servers: servers.length });
+      } finally {
+        session.close();
+      }
+    } catch (error) {
+      this.#logger.warn('could not look after servers that are down', { error: String(error) });
     }
   }
 

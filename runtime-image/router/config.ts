@@ -62,12 +62,12 @@ function preamble(limits: Limits): string {
 defaults base
   mode http
   log global
-  timeout connect 250ms
+  timeout connect 2s
   timeout client 15m
   timeout server 15m
   timeout tunnel 1h
   timeout queue 5s
-  timeout check 1s
+  timeout check 3s
   timeout http-request 15s
   timeout http-keep-alive 5m
   timeout client-fin 30s

@@ -8,6 +8,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from '../logger.ts';
 import { Session } from './cli.ts';
 import { files, samplePrefix } from './config.ts';
+import { lastServerDown } from './rescue.ts';
 
 export interface EngineOptions {
   readonly binary: string;
@@ -16,6 +17,8 @@ export interface EngineOptions {
   readonly logger: Logger;
   /** A request's log line, without the prefix. */
   readonly onSample: (line: string) => void;
+  /** Checks have taken the last server of a backend out. */
+  readonly onStarved: () => void;
   /** The process that took new connections ended by itself. */
   readonly onDeath: (reason: string) => void;
 }
@@ -160,6 +163,7 @@ export class Engine {
         words.push(line);
         if (words.length > 20) words.shift();
         this.#options.logger.debug('haproxy', { line });
+        if (lastServerDown.test(line) && child === this.#current) this.#options.onStarved();
       });
     }
   }

@@ -116,6 +116,18 @@ describe('pods', () => {
     });
   });
 
+  it('all fail their checks while the API says they are ready: they are asked all the same', async () => {
+    const both = [await pod('5.0.0'), await pod('6.0.0')];
+    await world.split({ '5.0.0': 50, '6.0.0': 50 }, pods);
+    const rescued = () => world.events.some((event) => event.kind === 'rescue');
+    for (const one of both) one.ready = false;
+    await until(rescued, 'nothing is left and the agent looks after it');
+    await until(
+      async () => (await request(world.address, '/v2/models/m/infer', { body: '{}' })).status === 200,
+      'an answer',
+    );
+  });
+
   it('one answers 503 while it shuts down: another is asked', async () => {
     const [victim] = [await pod('5.0.0'), await pod('5.0.0')];
     await world.split({ '5.0.0': 100 }, pods);

@@ -13,6 +13,7 @@ export class Metrics {
   readonly #applySeconds: Histogram;
   readonly #reloads: Counter;
   readonly #restarts: Counter;
+  readonly #rescues: Counter;
   readonly #failures: Counter;
 
   constructor(monitor: Monitor) {
@@ -28,6 +29,10 @@ export class Metrics {
     const counter = (name: string, help: string) => new Counter({ name, help, registers });
     this.#reloads = counter('sluice_router_reloads_total', 'Reloads of HAProxy.');
     this.#restarts = counter('sluice_router_haproxy_restarts_total', 'Restarts of HAProxy after it died.');
+    this.#rescues = counter(
+      'sluice_router_rescues_total',
+      'Servers taken for healthy again because checks had left nothing of their model.',
+    );
     this.#failures = counter(
       'sluice_router_apply_failures_total',
       'Changes that could not be applied at once.',
@@ -40,6 +45,7 @@ export class Metrics {
     if (event.kind === 'applied') this.#applySeconds.observe(event.seconds);
     else if (event.kind === 'reload') this.#reloads.inc();
     else if (event.kind === 'restart') this.#restarts.inc();
+    else if (event.kind === 'rescue') this.#rescues.inc(event.servers);
     else this.#failures.inc();
   }
 
