@@ -10,7 +10,7 @@ import type { Call } from './resource/call.ts';
 type Review = (app: App, call: Call, body: Json) => JsonObject;
 
 function answer(call: Call, body: Json, status: JsonObject): JsonObject {
-  const metadata = { ...asObject(at(body, 'metadata')), creationTimestamp: null };
+  const metadata = asObject(at(body, 'metadata'));
   const review: JsonObject = { kind: call.kind.kind, apiVersion: apiVersion(call.kind), metadata };
   const spec = at(body, 'spec');
   if (spec !== undefined) review['spec'] = spec;

@@ -22,14 +22,21 @@ interface Saved {
   readonly serviceAccountKey: string;
 }
 
+/** Files of another layout, or for other hosts, are made anew. */
+function isUsable(read: Partial<Saved>, hosts: readonly string[]): read is Saved {
+  const identities = [read.ca, read.server, read.kubeletClient];
+  if (!identities.every((each) => each?.cert && each.key) || !read.serviceAccountKey) return false;
+  return hosts.every((host) => read.hosts?.includes(host));
+}
+
 /** Reads the credentials of an earlier start with the same hosts, or makes new ones. All files are private. */
 export function loadCredentials(dataDir: string, hosts: readonly string[]): Credentials {
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   const file = join(dataDir, 'credentials.json');
   let saved: Saved | undefined;
   if (existsSync(file)) {
-    const read = JSON.parse(readFileSync(file, 'utf8')) as Saved;
-    if (hosts.every((host) => read.hosts.includes(host))) saved = read;
+    const read = JSON.parse(readFileSync(file, 'utf8')) as Partial<Saved>;
+    if (isUsable(read, hosts)) saved = read;
   }
   if (!saved) {
     const authority = createAuthority('sluice-local-ca');

@@ -1,12 +1,12 @@
 /** Paths that are no resources: discovery, health, version, keys, OpenAPI. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { issuer } from '../auth/tokens.ts';
-import { methodNotAllowed, notAcceptable, pathNotFound } from '../errors.ts';
+import { methodNotAllowed, notAcceptable } from '../errors.ts';
 import type { JsonObject } from '../json.ts';
 import { serveOpenApi } from '../openapi/serve.ts';
 import type { App } from './app.ts';
 import { aggregatedDiscovery, groupList, oneGroup, resourceList } from './discovery.ts';
-import { sendJson, sendText } from './respond.ts';
+import { sendJson, sendPageNotFound, sendText } from './respond.ts';
 
 export async function servePath(
   app: App,
@@ -40,8 +40,8 @@ export async function servePath(
     return;
   }
   const value = plainValue(app, path);
-  if (!value) throw pathNotFound();
-  sendJson(response, 200, value);
+  if (value) sendJson(response, 200, value);
+  else sendPageNotFound(response);
 }
 
 /** Version of the aggregated discovery that the client prefers; undefined when it wants the older form. */
@@ -60,7 +60,6 @@ function coreVersions(request: IncomingMessage): JsonObject {
   const serverAddress = request.headers.host ?? '';
   return {
     kind: 'APIVersions',
-    apiVersion: 'v1',
     versions: ['v1'],
     serverAddressByClientCIDRs: [{ clientCIDR: '0.0.0.0/0', serverAddress }],
   };

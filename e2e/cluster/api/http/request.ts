@@ -57,7 +57,8 @@ export function verbOf(method: string, target: Target, query: URLSearchParams): 
   switch (method) {
     case 'GET':
     case 'HEAD':
-      if (watch && !target.subresource) return 'watch';
+      // A path that names one object is read, whatever `watch` says; only the old prefix watches it.
+      if (watch && !target.subresource && (!target.name || target.watch)) return 'watch';
       return target.name ? 'get' : 'list';
     case 'POST':
       return 'create';

@@ -42,3 +42,8 @@ export function sendStatus(
   if (error.details?.retryAfterSeconds) headers['retry-after'] = String(error.details.retryAfterSeconds);
   sendText(response, error.code, JSON.stringify(error.toStatus()), { warnings, headers });
 }
+
+/** The answer to paths that nothing is served under; it is no `Status`. */
+export function sendPageNotFound(response: ServerResponse): void {
+  sendText(response, 404, '404 page not found\n', { type: 'text/plain; charset=utf-8' });
+}

@@ -81,6 +81,7 @@ function scaleOf(call: Call, object: ApiObject): JsonObject {
   const paths = call.kind.scale!;
   const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata;
   const selector = paths.selector ? at(object, ...segments(paths.selector)) : undefined;
+  const replicas = at(object, ...segments(paths.spec)) ?? 0;
   const status: JsonObject = { replicas: at(object, ...segments(paths.status)) ?? 0 };
   if (typeof selector === 'string') status['selector'] = selector;
   else if (isObject(selector)) {
@@ -94,7 +95,7 @@ function scaleOf(call: Call, object: ApiObject): JsonObject {
     kind: 'Scale',
     apiVersion: 'autoscaling/v1',
     metadata: { name, namespace, uid, resourceVersion, creationTimestamp },
-    spec: { replicas: at(object, ...segments(paths.spec)) ?? 0 },
+    spec: replicas ? { replicas } : {},
     status,
   };
 }

@@ -1,5 +1,5 @@
 /** Deletion: preconditions, propagation by finalizers, grace periods of pods, and collections. */
-import { badRequest, conflict } from '../errors.ts';
+import { conflict, field, invalid } from '../errors.ts';
 import {
   type ApiObject,
   asObject,
@@ -10,7 +10,7 @@ import {
   type JsonObject,
   timestamp,
 } from '../json.ts';
-import { objectKey, present } from '../kinds/kind.ts';
+import { objectKey } from '../kinds/kind.ts';
 import { type Call, isDryRun } from './call.ts';
 import { bucketOf, getObject, isReadyToGo, settle } from './writes.ts';
 
@@ -33,9 +33,10 @@ export function deleteOptions(call: Call, body: Json | undefined): DeleteOptions
     policy = options['orphanDependents'] === true ? 'Orphan' : 'Background';
   }
   if (policy && !['Orphan', 'Background', 'Foreground'].includes(policy)) {
-    throw badRequest(
-      `DeleteOptions.meta.k8s.io "" is invalid: propagationPolicy: Invalid value: "${policy}"`,
-    );
+    const allowed = ['Foreground', 'Background', 'Orphan', 'nil'];
+    throw invalid({ group: 'meta.k8s.io', kind: 'DeleteOptions' }, '', [
+      field.notSupported('propagationPolicy', policy, allowed),
+    ]);
   }
   return {
     gracePeriodSeconds: typeof grace === 'number' ? grace : undefined,
@@ -56,11 +57,11 @@ export interface Deleted {
 function checkPreconditions(call: Call, object: ApiObject, { preconditions }: DeleteOptions): void {
   const { uid, resourceVersion } = object.metadata;
   if (preconditions.uid && preconditions.uid !== uid) {
-    const why = `Precondition failed: UID in precondition: ${preconditions.uid}, UID in object meta: ${uid}`;
+    const why = `the UID in the precondition (${preconditions.uid}) does not match the UID in record (${uid}). The object might have been deleted and then recreated`;
     throw conflict(call.kind, call.name!, why);
   }
   if (preconditions.resourceVersion && preconditions.resourceVersion !== resourceVersion) {
-    const why = `Precondition failed: ResourceVersion in precondition: ${preconditions.resourceVersion}, ResourceVersion in object meta: ${resourceVersion}`;
+    const why = `the ResourceVersion in the precondition (${preconditions.resourceVersion}) does not match the ResourceVersion in record (${resourceVersion}). The object might have been modified`;
     throw conflict(call.kind, call.name!, why);
   }
 }
@@ -83,6 +84,10 @@ function withPropagation(finalizers: readonly string[], policy: string | undefin
   return kept;
 }
 
+function isNamespace(call: Call): boolean {
+  return call.kind.group === '' && call.kind.kind === 'Namespace';
+}
+
 export function deleteObject(call: Call, options: DeleteOptions): Deleted {
   const old = getObject(call);
   checkPreconditions(call, old, options);
@@ -103,9 +108,9 @@ export function deleteObject(call: Call, options: DeleteOptions): Deleted {
     }
   } else {
     metadata.deletionTimestamp = timestamp(new Date(call.core.now().getTime() + grace * 1000));
-    metadata.deletionGracePeriodSeconds = grace;
+    if (!isNamespace(call)) metadata.deletionGracePeriodSeconds = grace;
     if (metadata.generation) metadata.generation += 1;
-    if (call.kind.group === '' && call.kind.kind === 'Namespace') {
+    if (isNamespace(call)) {
       object['status'] = { ...asObject(object['status']), phase: 'Terminating' };
     }
   }
@@ -113,7 +118,10 @@ export function deleteObject(call: Call, options: DeleteOptions): Deleted {
     if (isDryRun(call)) return { object: old, gone: true };
     const last = bucketOf(call).delete(objectKey(call.kind, call.namespace, call.name!));
     call.kind.rules.stored?.(undefined, old);
-    return { object: last ? present(call.kind, last) : old, gone: true };
+    // The answer shows the deletion; watchers see the object as it was last stored.
+    const revision = last?.metadata.resourceVersion ?? old.metadata.resourceVersion!;
+    object.metadata.resourceVersion = revision;
+    return { object, gone: true };
   }
   return { object: settle(call, object, old), gone: false };
 }

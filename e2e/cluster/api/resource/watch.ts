@@ -1,6 +1,6 @@
 /** Watches: a stream of JSON lines, from the beginning or from a revision, with bookmarks. */
 import type { ServerResponse } from 'node:http';
-import { badRequest, StatusError } from '../errors.ts';
+import { field, invalid, StatusError } from '../errors.ts';
 import type { ApiObject, JsonObject } from '../json.ts';
 import { apiVersion, present } from '../kinds/kind.ts';
 import type { Matcher } from '../store/selectors.ts';
@@ -53,7 +53,9 @@ export function serveWatch(call: Call, response: ServerResponse, form: Form, wat
   const asked = query.get('resourceVersion') ?? '';
   if (initial && query.get('resourceVersionMatch') !== 'NotOlderThan') {
     const why = 'sendInitialEvents requires setting resourceVersionMatch to NotOlderThan';
-    throw badRequest(`ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: ${why}`);
+    throw invalid({ group: 'meta.k8s.io', kind: 'ListOptions' }, '', [
+      field.forbidden('resourceVersionMatch', why),
+    ]);
   }
   const start = asked ? store.parse(asked) : 0;
   const fromBeginning = query.get('sendInitialEvents') === null ? start === 0 : initial;
@@ -78,7 +80,7 @@ export function serveWatch(call: Call, response: ServerResponse, form: Form, wat
     first = false;
   };
   const bookmark = (annotations?: JsonObject): void => {
-    const metadata: JsonObject = { resourceVersion: String(store.revision), creationTimestamp: null };
+    const metadata: JsonObject = { resourceVersion: String(store.revision) };
     if (annotations) metadata['annotations'] = annotations;
     const object = { kind: kind.kind, apiVersion: apiVersion(kind), metadata } as unknown as ApiObject;
     if (form.type === 'object') write(`{"type":"BOOKMARK","object":${JSON.stringify(object)}}\n`);

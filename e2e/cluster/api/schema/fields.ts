@@ -119,10 +119,18 @@ class Decoder {
       // Keys of maps are not part of Go's field paths.
       const named = schema.properties !== undefined;
       const field = !named ? place.field : place.field === '' ? key : `${place.field}.${key}`;
-      setOwn(result, key, this.decode(member, below, { path, field, struct: place.struct }));
+      const decoded = this.decode(member, below, { path, field, struct: place.struct });
+      if (!isEmptyMap(decoded, below)) setOwn(result, key, decoded);
     }
     return result;
   }
+}
+
+/** Go leaves empty maps out of what it encodes. */
+function isEmptyMap(value: Json, reference: Schema): boolean {
+  const schema = deref(reference);
+  const map = schema?.additionalProperties !== undefined && schema.properties === undefined;
+  return map && isObject(value) && Object.keys(value).length === 0;
 }
 
 function goName(value: Json): string {
