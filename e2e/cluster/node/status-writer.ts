@@ -1,6 +1,6 @@
 /** Writes the status of one pod: the newest, one write at a time, until it is through or the pod is gone. */
 import { isDeepStrictEqual } from 'node:util';
-import { isConflict, isNotFound, KubeError } from '../../../kube-client/errors.ts';
+import { isNotFound, KubeError } from '../../../kube-client/errors.ts';
 import { resources } from '../../../kube-client/resources.ts';
 import type { Pod, PodStatus } from './pod.ts';
 import type { Api, Clock, Logger } from './ports.ts';
@@ -66,7 +66,7 @@ export class StatusWriter {
         pause = firstPause;
       } catch (thrown) {
         const error = KubeError.from(thrown);
-        if (isNotFound(thrown) || (isConflict(thrown) && /uid/i.test(error.message))) {
+        if (isNotFound(thrown) || isOfAnother(error)) {
           this.close();
           return;
         }
@@ -86,6 +86,11 @@ export class StatusWriter {
       };
     });
   }
+}
+
+/** The name belongs to another pod now. */
+function isOfAnother({ code, message }: KubeError): boolean {
+  return (code === 409 || code === 422) && /UID in precondition|metadata\.uid|uid mismatch/.test(message);
 }
 
 /** The status as a strategic merge patch: what was there and is no longer must be named as null. */
