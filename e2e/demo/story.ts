@@ -33,7 +33,7 @@ export async function tell(session: Session, told: Told): Promise<void> {
   await steps.step('sluice', async (say) => {
     say('helm install, and waiting for the operator');
     await (await Installation.prepare(session)).helm('install');
-    return `installed with Helm in namespace ${systemNamespace}; the operator is ready`;
+    return `installed with Helm in ${systemNamespace}; the operator is ready`;
   });
   const stage = await Stage.set(session, 'speech');
   try {
@@ -76,7 +76,7 @@ async function serve(stage: Stage, { steps, timeline, now }: Told): Promise<void
   await steps.step('vad 5.0.0', async (say) => {
     const start = now();
     timeline.add(start, 'vad-5.0.0 applied');
-    say('kubectl apply -f examples/vad: a pool, a policy and the first version');
+    say('kubectl apply -f examples/vad: pool, policy, first version');
     await shell.kubectl(['apply', '-f', example('pool.yaml')]);
     await shell.kubectl([
       'apply',
@@ -108,7 +108,8 @@ async function listen(stage: Stage, { steps, screen }: Told): Promise<void> {
   await steps.step('speech', async (say) => {
     let frames = 0;
     for (const protocol of ['grpc', 'rest'] as const) {
-      say(`examples/vad/requests/speech.wav over ${protocol}`);
+      const name = { grpc: 'gRPC', rest: 'REST' }[protocol];
+      say(`examples/vad/requests/speech.wav over ${name}`);
       const load = await stage.load(`speech-${protocol}`, {
         protocol,
         file: 'speech.json',
@@ -120,7 +121,7 @@ async function listen(stage: Stage, { steps, screen }: Told): Promise<void> {
         line.kind === 'answer' ? (line.outputs['output']?.[0] ?? []) : [],
       );
       steps.expect(
-        `5.0.0 heard speech where there is speech, over ${protocol}`,
+        `5.0.0 heard speech where there is speech, over ${name}`,
         errors === 0 && requests > 100,
         failures[0]?.message ?? `${requests} frames`,
       );
