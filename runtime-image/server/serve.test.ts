@@ -300,6 +300,22 @@ describe('serve', { timeout: 240_000 }, () => {
     await assert.rejects(nonsense, { code: status.INVALID_ARGUMENT });
   });
 
+  it('lists its services by reflection', async () => {
+    const call = client.makeBidiStreamRequest(
+      '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo',
+      (bytes: Buffer) => bytes,
+      (bytes: Buffer) => bytes.toString('latin1'),
+    );
+    // ServerReflectionRequest { list_services: "" }, field 7.
+    call.write(Buffer.from([7 * 8 + 2, 0]));
+    const answer = await new Promise<string>((resolve, reject) =>
+      call.once('data', resolve).once('error', reject),
+    );
+    call.end();
+    assert.match(answer, /inference\.GRPCInferenceService/);
+    assert.match(answer, /grpc\.health\.v1\.Health/);
+  });
+
   it('counts', async () => {
     const text = await (await fetch(metrics)).text();
     const value = (name: string) =>

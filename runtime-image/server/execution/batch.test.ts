@@ -13,15 +13,19 @@ const words = (shape: number[], ...values: string[]): Tensor => ({
   shape,
   data: values.map((one) => Buffer.from(one)),
 });
+const fresh = (bytes: number) => new ArrayBuffer(bytes);
 const request = (...inputs: Tensor[]): PlannedRequest => ({ inputs, outputs: ['y'] });
 
 describe('batches', () => {
   it('puts the rows of several requests behind one another, aligned', () => {
     const bools = (...values: boolean[]): Tensor => fromValues('b', 'BOOL', [values.length], values);
-    const packed = pack([
-      request(bools(true), floats([1, 2], 1, 2), words([1], 'a')),
-      request(bools(false, true), floats([2, 2], 3, 4, 5, 6), words([2], 'b', 'c')),
-    ]);
+    const packed = pack(
+      [
+        request(bools(true), floats([1, 2], 1, 2), words([1], 'a')),
+        request(bools(false, true), floats([2, 2], 3, 4, 5, 6), words([2], 'b', 'c')),
+      ],
+      fresh,
+    );
     assert.deepEqual(packed.inputs, [
       { name: 'b', datatype: 'BOOL', shape: [3], offset: 0, bytes: 3 },
       { name: 'x', datatype: 'FP32', shape: [3, 2], offset: 8, bytes: 24 },
@@ -34,7 +38,10 @@ describe('batches', () => {
   it('takes data of any alignment', () => {
     const bytes = new Uint8Array(9);
     new DataView(bytes.buffer).setFloat32(1, 2.5, true);
-    const packed = pack([request({ name: 'x', datatype: 'FP32', shape: [2], data: bytes.subarray(1) })]);
+    const packed = pack(
+      [request({ name: 'x', datatype: 'FP32', shape: [2], data: bytes.subarray(1) })],
+      fresh,
+    );
     assert.deepEqual(new Float32Array(packed.buffer, 0, 2), Float32Array.of(2.5, 0));
   });
 

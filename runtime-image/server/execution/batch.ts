@@ -30,10 +30,11 @@ export function batchKey(request: PlannedRequest): string {
 }
 
 /**
- * One copy of every input into a fresh buffer, which can then be moved to a worker.
+ * One copy of every input into a buffer of its own, which can then be moved to a worker.
  * @param requests at least one; several only with equal keys
+ * @param allocate makes a buffer of at least so many bytes; every byte that is read of it is written here
  */
-export function pack(requests: readonly PlannedRequest[]): Packed {
+export function pack(requests: readonly PlannedRequest[], allocate: (bytes: number) => ArrayBuffer): Packed {
   const first = requests[0];
   if (first === undefined) throw new RangeError('a batch has at least one request');
   let total = 0;
@@ -51,8 +52,7 @@ export function pack(requests: readonly PlannedRequest[]): Packed {
     total += Math.ceil(bytes / alignment) * alignment;
     return packed;
   });
-  // Not zeroed: every byte that is read is written below.
-  const buffer = Buffer.allocUnsafeSlow(total).buffer as ArrayBuffer;
+  const buffer = allocate(total);
   const target = new Uint8Array(buffer);
   inputs.forEach((packed, index) => {
     if ('text' in packed) return;

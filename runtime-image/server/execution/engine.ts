@@ -9,6 +9,7 @@ import { InferenceError } from '../protocol/errors.ts';
 import type { ModelSpec } from '../protocol/tensor.ts';
 import type { PlannedRequest } from '../protocol/validate.ts';
 import { batchKey, isBatchable, pack, rowsOf, split, unpack } from './batch.ts';
+import { BufferPool } from './buffer-pool.ts';
 import type { Cancellation } from './cancellation.ts';
 import type { LoadReport, WorkerOptions } from './messages.ts';
 import { type BatchLimits, type Outcome, RequestQueue, type Waiting } from './queue.ts';
@@ -49,6 +50,7 @@ export class Engine {
   readonly #options: EngineOptions;
   readonly #queue: RequestQueue;
   readonly #workers = new Set<WorkerHandle>();
+  readonly #buffers = new BufferPool();
   #batching: BatchLimits | undefined;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
@@ -240,7 +242,10 @@ export class Engine {
   }
 
   #send(worker: WorkerHandle, items: readonly Waiting[]): void {
-    const { buffer, inputs } = pack(items.map((item) => item.request));
+    const { buffer, inputs } = pack(
+      items.map((item) => item.request),
+      (bytes) => this.#buffers.take(bytes),
+    );
     const outputs = items[0]?.request.outputs ?? [];
     this.#running += items.length;
     worker.run({ buffer, inputs, outputs }, (result) => {
@@ -256,6 +261,7 @@ export class Engine {
       for (const item of items) item.reject(new InferenceError('Unavailable', error));
       return;
     }
+    this.#takeBack(result);
     const { computeMs } = result;
     const rows = items.reduce((sum, item) => sum + Math.max(item.rows, 1), 0);
     this.#options.onRun?.({ rows, requests: items.length, computeMs });
@@ -280,6 +286,14 @@ export class Engine {
         computeMs,
       });
     });
+  }
+
+  /** The buffer of a run, to be used again, unless an output lies in it. */
+  #takeBack(result: RunResult & { readonly ok: boolean }): void {
+    const { buffer } = result;
+    const outputs = result.ok ? result.outputs : [];
+    const shared = outputs.some(({ data }) => data instanceof Uint8Array && data.buffer === buffer);
+    if (!shared) this.#buffers.give(buffer);
   }
 
   #fail(items: readonly Waiting[], result: RunResult & { readonly ok: false }): void {

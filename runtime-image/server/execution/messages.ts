@@ -63,6 +63,8 @@ export type FromWorker =
       readonly kind: 'done';
       readonly id: number;
       readonly outputs: readonly OutputTensor[];
+      /** That the run came in. An output may be a view of it. */
+      readonly buffer: ArrayBuffer;
       readonly computeMs: number;
     }
   | {
@@ -71,5 +73,6 @@ export type FromWorker =
       readonly message: string;
       /** Whether the inputs are to blame: the model has run before, with others. */
       readonly blameInputs: boolean;
+      readonly buffer: ArrayBuffer;
       readonly computeMs: number;
     };

@@ -4,11 +4,18 @@ import { Worker } from 'node:worker_threads';
 import type { FromWorker, LoadReport, OutputTensor, RunMessage, WorkerOptions } from './messages.ts';
 
 export type RunResult =
-  | { readonly ok: true; readonly outputs: readonly OutputTensor[]; readonly computeMs: number }
+  | {
+      readonly ok: true;
+      readonly outputs: readonly OutputTensor[];
+      /** That the run was sent in. An output may be a view of it. */
+      readonly buffer: ArrayBuffer;
+      readonly computeMs: number;
+    }
   | {
       readonly ok: false;
       readonly message: string;
       readonly blameInputs: boolean;
+      readonly buffer: ArrayBuffer;
       readonly computeMs: number;
     }
   /** The thread ended while it held the run. */
@@ -75,12 +82,14 @@ export class WorkerHandle {
       case 'refused':
         this.#loaded.reject(new ModelRefused(message.message));
         break;
-      case 'done':
-        this.#answer(message.id, { ok: true, outputs: message.outputs, computeMs: message.computeMs });
+      case 'done': {
+        const { id, outputs, buffer, computeMs } = message;
+        this.#answer(id, { ok: true, outputs, buffer, computeMs });
         break;
+      }
       case 'failed': {
-        const { message: text, blameInputs, computeMs } = message;
-        this.#answer(message.id, { ok: false, message: text, blameInputs, computeMs });
+        const { id, message: text, blameInputs, buffer, computeMs } = message;
+        this.#answer(id, { ok: false, message: text, blameInputs, buffer, computeMs });
         break;
       }
     }

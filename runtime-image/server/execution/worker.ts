@@ -53,20 +53,25 @@ const ours = /bad_alloc|out of memory|failed to allocate|cuda|cudnn|cublas|tenso
 
 async function run(session: Session, message: RunMessage): Promise<void> {
   const began = performance.now();
+  const { id, buffer } = message;
   try {
-    const outputs = await session.run(message.inputs, message.buffer, message.outputs);
+    const outputs = await session.run(message.inputs, buffer, message.outputs);
+    const computeMs = performance.now() - began;
     hasRun = true;
-    say({ kind: 'done', id: message.id, outputs, computeMs: performance.now() - began }, buffersOf(outputs));
+    const moved = buffersOf(outputs);
+    moved.add(buffer);
+    say({ kind: 'done', id, outputs, buffer, computeMs }, [...moved]);
   } catch (thrown) {
     const text = explain(thrown);
     const blameInputs = hasRun && !ours.test(text);
-    say({ kind: 'failed', id: message.id, message: text, blameInputs, computeMs: performance.now() - began });
+    const computeMs = performance.now() - began;
+    say({ kind: 'failed', id, message: text, blameInputs, buffer, computeMs }, [buffer]);
   }
 }
 
 /** Moved, not copied. Two outputs may share a buffer, and one may be moved only once. */
-function buffersOf(outputs: readonly OutputTensor[]): readonly ArrayBuffer[] {
-  return [...new Set(outputs.flatMap(({ data }) => (data instanceof Uint8Array ? [data.buffer] : [])))];
+function buffersOf(outputs: readonly OutputTensor[]): Set<ArrayBuffer> {
+  return new Set(outputs.flatMap(({ data }) => (data instanceof Uint8Array ? [data.buffer] : [])));
 }
 
 const session = await start(workerData as WorkerOptions);
