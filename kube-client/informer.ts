@@ -34,7 +34,7 @@ export interface InformerOptions<T> {
   /** Drops what nobody needs before it is kept; `metadata.managedFields` are dropped in any case. */
   readonly slim?: (object: T) => T;
   readonly observe?: (activity: Activity, resource: Resource) => void;
-  /** Pauses after failures. Default 200 ms to 30 s. */
+  /** Pauses after failures. Default 200 ms to 5 s: what depends on it should not be blind for longer than it must. */
   readonly backOff?: BackOffLimits;
   /** Silence after which a watch counts as dead. The server sends a bookmark every minute. Default 150 s. */
   readonly inactivityMs?: number;
@@ -68,7 +68,7 @@ export class Informer<T extends Identified> {
     this.#options = options;
     this.#logger = options.logger ?? silent;
     this.#store = new Store(options.indexes);
-    this.#backOff = new BackOff(options.backOff ?? { baseMs: 200, capMs: 30_000 });
+    this.#backOff = new BackOff(options.backOff ?? { baseMs: 200, capMs: 5_000 });
     this.synced = this.#sync.promise;
     // Nobody has to wait for it.
     this.synced.catch(() => {});
@@ -161,16 +161,21 @@ export class Informer<T extends Identified> {
       inactivityMs: this.#options.inactivityMs ?? 150_000,
       signal,
     });
-    for await (const { type, object } of stream) {
-      if (signal.aborted) return;
-      const version = object.metadata?.resourceVersion;
-      if (version === undefined)
-        throw new Error(`watch of ${this.resource.plural} sent an object without a resourceVersion`);
-      if (type === 'DELETED') this.#delete(keyOf(object));
-      else if (type !== 'BOOKMARK') this.#set(object);
-      this.#version = version;
-      events++;
-      this.#backOff.reset();
+    try {
+      for await (const { type, object } of stream) {
+        if (signal.aborted) return;
+        const version = object.metadata?.resourceVersion;
+        if (version === undefined)
+          throw new Error(`watch of ${this.resource.plural} sent an object without a resourceVersion`);
+        if (type === 'DELETED') this.#delete(keyOf(object));
+        else if (type !== 'BOOKMARK') this.#set(object);
+        this.#version = version;
+        events++;
+        this.#backOff.reset();
+      }
+    } finally {
+      // It worked for a while, so whatever ended it is a new failure.
+      if (performance.now() - started >= shortestWatchMs) this.#backOff.reset();
     }
     if (events === 0 && performance.now() - started < shortestWatchMs) {
       throw new KubeError({

@@ -16,3 +16,22 @@ export function sameJson(a: unknown, b: unknown): boolean {
     sameJson(left[key], right[key]),
   );
 }
+
+/**
+ * Whether `whole` says all that `part` says. Objects may have more fields than are asked for; lists must have the same
+ * length, since an item more is a change.
+ */
+export function holdsJson(whole: unknown, part: unknown): boolean {
+  if (part === undefined || Object.is(whole, part)) return true;
+  if (typeof whole !== 'object' || typeof part !== 'object' || whole === null || part === null) return false;
+  if (Array.isArray(whole) || Array.isArray(part)) {
+    return (
+      Array.isArray(whole) &&
+      Array.isArray(part) &&
+      whole.length === part.length &&
+      part.every((item, i) => holdsJson(whole[i], item))
+    );
+  }
+  const fields = whole as Readonly<Record<string, unknown>>;
+  return Object.entries(part).every(([key, value]) => holdsJson(fields[key], value));
+}

@@ -21,6 +21,11 @@ export class TestWorld {
   async start(): Promise<KubeClient> {
     await this.api.start();
     this.#connection = connect({ server: `http://127.0.0.1:${this.api.port}` });
+    return this.client();
+  }
+
+  client(): KubeClient {
+    if (this.#connection === undefined) throw new Error('not started');
     return new KubeClient(this.#connection);
   }
 

@@ -16,11 +16,14 @@ import { modelVersionResource } from '../api/generated/model-version.ts';
 import type { DesiredObject, KubernetesObject } from '../api/kubernetes.ts';
 import { TerminalError } from '../engine/errors.ts';
 import type { Writer } from '../reconcile/ports.ts';
-import { sameJson } from './equal.ts';
+import { holdsJson, sameJson } from './equal.ts';
 import { translate } from './errors.ts';
 import type { Fence } from './fence.ts';
 
 export const fieldManager = 'sluice';
+
+/** On children: hash of what was applied, so that a new process can tell what it need not apply again. */
+export const appliedAnnotation = 'sluice.dev/applied';
 
 const written: readonly Resource[] = [
   modelResource,
@@ -64,11 +67,13 @@ export class KubeWriter implements Writer {
     const { namespace, name } = object.metadata;
     const key = namespace === undefined ? name : `${namespace}/${name}`;
     const id = `${object.kind} ${key}`;
-    const hash = createHash('sha256').update(JSON.stringify(object)).digest('base64');
+    const hash = createHash('sha256').update(JSON.stringify(object)).digest('hex').slice(0, 32);
     const current = observed ?? this.#find(object.kind, key);
     if (current !== undefined && isAsApplied(object, current, hash, this.#applied.get(id))) return;
+    const annotations = { ...object.metadata.annotations, [appliedAnnotation]: hash };
+    const body = { ...object, metadata: { ...object.metadata, annotations } };
     const result = await this.#write(() =>
-      this.#client.apply<KubernetesObject>(resourceOf(object), namespace, name, object, {
+      this.#client.apply<KubernetesObject>(resourceOf(object), namespace, name, body, {
         fieldManager,
         force: true,
         signal: this.#fence.signal,
@@ -139,8 +144,12 @@ function resourceOf(object: KubernetesObject): Resource {
 }
 
 /**
- * Whether the object is still as we applied it. The server counts changes of the spec in `generation`; kinds that
- * have none are compared by resource version. Labels, annotations and owners are not counted, so they are looked at.
+ * Whether the object is still as it was applied: the same was applied last, and nobody has changed it since.
+ *
+ * The first is told by the annotation, since a field that was applied once and is wanted no more would otherwise stay.
+ * The second by holding all that is wanted. The server may write values in another way than we do (`1000m` becomes
+ * `1`); then what this process remembers decides: the server counts changes of the spec in `generation`, kinds that
+ * have none are compared by resource version, and metadata, which are not counted, are looked at.
  */
 function isAsApplied(
   desired: DesiredObject,
@@ -148,22 +157,13 @@ function isAsApplied(
   hash: string,
   applied: Applied | undefined,
 ): boolean {
+  if (current.metadata.annotations?.[appliedAnnotation] !== hash) return false;
+  const { metadata, ...rest } = desired;
+  if (!holdsJson(current.metadata, metadata)) return false;
+  if (holdsJson(current, rest)) return true;
   if (applied === undefined || applied.hash !== hash || applied.uid !== current.metadata.uid) return false;
-  const { generation, resourceVersion, labels, annotations, ownerReferences } = current.metadata;
-  if (generation === undefined) return resourceVersion === applied.resourceVersion;
-  return (
-    generation === applied.generation &&
-    holds(labels, desired.metadata.labels) &&
-    holds(annotations, desired.metadata.annotations) &&
-    (desired.metadata.ownerReferences ?? []).every(({ uid }) =>
-      ownerReferences?.some((owner) => owner.uid === uid),
-    )
-  );
-}
-
-function holds(
-  all: Readonly<Record<string, string>> | undefined,
-  some: Readonly<Record<string, string>> | undefined,
-): boolean {
-  return Object.entries(some ?? {}).every(([key, value]) => all?.[key] === value);
+  const { generation, resourceVersion } = current.metadata;
+  return generation === undefined
+    ? resourceVersion === applied.resourceVersion
+    : generation === applied.generation;
 }
