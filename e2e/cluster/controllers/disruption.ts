@@ -1,7 +1,6 @@
 import { keyOf } from '../../../kube-client/object.ts';
 import { resources } from '../../../kube-client/resources.ts';
 import { timestamp } from './deployment/status.ts';
-import { canonical } from './deployment/template.ts';
 import type { Context, Controller } from './machinery/context.ts';
 import {
   type Condition,
@@ -12,6 +11,7 @@ import {
   type PodDisruptionBudget,
 } from './machinery/kinds.ts';
 import { resolvePercent } from './machinery/quantity.ts';
+import { sameStatus } from './machinery/same-status.ts';
 import { matches } from './machinery/selector.ts';
 
 /** How long an eviction that was allowed may take to show as a deletion. */
@@ -127,7 +127,7 @@ export function disruptionController(context: Context): Controller {
         .byIndex('namespace', namespace)
         .filter((pod) => !isFinished(pod) && matches(budget.spec.selector, pod.metadata.labels));
       const status = statusOf(budget, pods, expected(budget, pods), now());
-      if (canonical(status) !== canonical(budget.status)) {
+      if (!sameStatus(status, budget.status)) {
         caches.disruptionBudgets.wrote(
           await client.replace<PodDisruptionBudget>(
             resources.poddisruptionbudgets,

@@ -1,8 +1,8 @@
+import { isDeepStrictEqual } from 'node:util';
 import { isNotFound, KubeError } from '../../../kube-client/errors.ts';
 import { type KubeObject, splitKey } from '../../../kube-client/object.ts';
 import { pathOf, resources } from '../../../kube-client/resources.ts';
 import { timestamp } from './deployment/status.ts';
-import { canonical } from './deployment/template.ts';
 import type { Context, Controller } from './machinery/context.ts';
 import { type Discovered, discover } from './machinery/discovery.ts';
 import type { Condition, Namespace } from './machinery/kinds.ts';
@@ -67,6 +67,8 @@ export function conditionsOf(contents: Contents, now: number): Condition[] {
 /** Empties namespaces that are being deleted, whatever they hold, and then lets them go. */
 export function namespaceController(context: Context): Controller {
   const { client, caches, now } = context;
+  /** Kinds of which a terminating namespace still held something at the last look. */
+  const unfinished = new Map<string, readonly Discovered[]>();
 
   async function empty(resource: Discovered, namespace: string): Promise<readonly KubeObject[]> {
     const before = await client.list<KubeObject>(resource, { namespace });
@@ -96,17 +98,22 @@ export function namespaceController(context: Context): Controller {
   }
 
   async function emptyAll(namespace: string): Promise<Contents> {
-    const all = (await discover(client)).filter(
-      ({ namespaced, verbs }) => namespaced && verbs.includes('list') && verbs.includes('delete'),
-    );
+    const all =
+      unfinished.get(namespace) ??
+      (await discover(client)).filter(
+        ({ namespaced, verbs }) => namespaced && verbs.includes('list') && verbs.includes('delete'),
+      );
+    const left: Discovered[] = [];
     const remaining = new Map<string, readonly KubeObject[]>();
     const failures: string[] = [];
     await Promise.all(
       all.map(async (resource) => {
         const name = resource.group === '' ? resource.plural : `${resource.plural}.${resource.group}`;
         try {
-          const left = await empty(resource, namespace);
-          if (left.length > 0) remaining.set(name, left);
+          const objects = await empty(resource, namespace);
+          if (objects.length === 0) return;
+          remaining.set(name, objects);
+          left.push(resource);
         } catch (error) {
           const known = KubeError.from(error);
           // A custom resource may be unregistered while we look at it.
@@ -114,6 +121,9 @@ export function namespaceController(context: Context): Controller {
         }
       }),
     );
+    // What was empty stays empty, since a terminating namespace takes nothing new.
+    if (failures.length === 0 && left.length > 0) unfinished.set(namespace, left);
+    else unfinished.delete(namespace);
     return { remaining, failures };
   }
 
@@ -144,7 +154,7 @@ export function namespaceController(context: Context): Controller {
           ? { ...next, lastTransitionTime: before.lastTransitionTime }
           : next;
       });
-      if (canonical(conditions) !== canonical(namespace.status?.conditions)) {
+      if (!isDeepStrictEqual(conditions, namespace.status?.conditions)) {
         namespace = await client.replace<Namespace>(
           resources.namespaces,
           undefined,

@@ -16,6 +16,7 @@ function look(nodes: readonly Node[], pods: readonly Pod[], more: Partial<Observ
     pods,
     namespace: () => undefined,
     assumed: new Map(),
+    parked: new Set(),
     isProtected: () => false,
     ...more,
   });
@@ -175,6 +176,15 @@ test('gated pods, those of other schedulers and those that are going are left al
     pending('going', {}, { deletionTimestamp: at(0) }),
   ];
   assert.deepEqual(tell(look([node('a')], pods)), ['gated is gated']);
+});
+
+test('a pod that is known to fit nowhere is not looked at again', () => {
+  const pods = [pending('known', requesting({ cpu: '9' })), pending('new', requesting({ cpu: '9' }))];
+  const decisions = look([node('a')], pods, { parked: new Set(['uid-known']) });
+  assert.deepEqual(
+    decisions.map(({ pod: { metadata } }) => metadata.name),
+    ['new'],
+  );
 });
 
 describe('preemption', () => {

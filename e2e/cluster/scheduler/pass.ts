@@ -11,6 +11,8 @@ export interface Observed {
   readonly namespace: (name: string) => Readonly<Namespace> | undefined;
   /** Nodes of pods that were bound, though the watch doesn't show it yet, by UID. */
   readonly assumed: ReadonlyMap<string, string>;
+  /** Pods that are known to fit nowhere as things are, by UID. */
+  readonly parked: ReadonlySet<string>;
   /** Whether a disruption budget has nothing left for this pod. */
   readonly isProtected: (pod: Readonly<Pod>) => boolean;
 }
@@ -34,6 +36,7 @@ export function pass(observed: Observed): Decision[] {
     if (isFinished(pod)) continue;
     const node = pod.spec.nodeName || observed.assumed.get(pod.metadata.uid ?? '');
     if (node) rooms.get(node)?.add(pod);
+    else if (observed.parked.has(pod.metadata.uid ?? '')) continue;
     else if (pod.metadata.deletionTimestamp === undefined && isOurs(pod)) waiting.push(pod);
   }
   const namespaceLabels: NamespaceLabels = (name) => observed.namespace(name)?.metadata.labels;

@@ -2,7 +2,7 @@ import { isConflict, isNotFound } from '../../../kube-client/errors.ts';
 import { resources } from '../../../kube-client/resources.ts';
 import { timestamp } from '../controllers/deployment/status.ts';
 import type { Context, Controller } from '../controllers/machinery/context.ts';
-import { conditionOf, type Node, type Pod } from '../controllers/machinery/kinds.ts';
+import { conditionOf, isFinished, type Node, type Pod } from '../controllers/machinery/kinds.ts';
 import { matches } from '../controllers/machinery/selector.ts';
 import { type Decision, pass } from './pass.ts';
 
@@ -13,6 +13,17 @@ import { type Decision, pass } from './pass.ts';
 export function scheduler(context: Context): Controller {
   const { client, caches, events, now } = context;
   const assumed = new Map<string, string>();
+  /** Pods that fit nowhere, and won't until something changes; by UID. */
+  const parked = new Set<string>();
+  let parkedSeekCompany = false;
+  /** Counts how often all were looked at afresh, so that a look that was overtaken parks nobody. */
+  let epoch = 0;
+
+  function unpark(): void {
+    parked.clear();
+    parkedSeekCompany = false;
+    epoch += 1;
+  }
 
   async function bind(pod: Readonly<Pod>, node: string): Promise<void> {
     const { namespace = '', name = '', uid = '' } = pod.metadata;
@@ -133,41 +144,72 @@ export function scheduler(context: Context): Controller {
         if (pod === undefined || pod.metadata.uid !== before?.metadata.uid || pod.spec.nodeName) {
           assumed.delete(uid);
         }
-        if (isNews(pod, before)) enqueue('all');
+        const news = newsOf(pod, before);
+        // A pod placed by us takes room; only one that others want to be near can help them.
+        const ours = pod !== undefined && before !== undefined && isPlaced(pod) && !isPlaced(before);
+        if (news === 'room' && !(ours && !parkedSeekCompany)) unpark();
+        if (news === undefined) return;
+        parked.delete(uid);
+        enqueue('all');
       }),
       caches.nodes.subscribe(({ now: node, before }) => {
-        if (nodeKey(node) !== nodeKey(before)) enqueue('all');
+        if (nodeKey(node) === nodeKey(before)) return;
+        unpark();
+        enqueue('all');
       }),
     ],
     async visit() {
+      const looked = epoch;
       const decisions = pass({
         nodes: caches.nodes.list(),
         pods: caches.pods.list(),
         namespace: (name) => caches.namespaces.get(name),
         assumed,
+        parked,
         isProtected,
       });
       const results = await Promise.allSettled(decisions.map(act));
       const failed = results.find((result) => result.status === 'rejected');
       if (failed !== undefined) throw failed.reason;
+      if (epoch !== looked) return undefined;
+      for (const decision of decisions) {
+        if (decision.kind !== 'refuse' || decision.nominate !== undefined) continue;
+        parked.add(decision.pod.metadata.uid ?? '');
+        parkedSeekCompany ||= decision.pod.spec.affinity?.podAffinity !== undefined;
+      }
       return undefined;
     },
   };
 }
 
-/** Whether a pod's change can change where pods fit: not what a node reports of a pod that runs. */
-function isNews(pod: Readonly<Pod> | undefined, before: Readonly<Pod> | undefined): boolean {
-  const key = (one: Readonly<Pod> | undefined) =>
-    one === undefined
-      ? ''
-      : JSON.stringify([
-          one.metadata.uid,
-          one.metadata.labels,
-          one.metadata.deletionTimestamp !== undefined,
-          one.spec,
-          one.status?.phase === 'Succeeded' || one.status?.phase === 'Failed',
-        ]);
-  return key(pod) !== key(before);
+/**
+ * What a pod's change means: `room`, pods that didn't fit may fit now; `pod`, it asks for a node itself; or nothing,
+ * as what nodes report of pods that run. What can change of a pod's spec is only what is looked at here.
+ */
+function newsOf(
+  pod: Readonly<Pod> | undefined,
+  before: Readonly<Pod> | undefined,
+): 'room' | 'pod' | undefined {
+  if (pod === undefined) return 'room';
+  if (before === undefined) return isPlaced(pod) ? 'room' : 'pod';
+  if (before.metadata.uid !== pod.metadata.uid) return 'room';
+  const waits = (one: Readonly<Pod>) => [
+    one.spec.schedulingGates?.length ?? 0,
+    one.spec.tolerations?.length ?? 0,
+  ];
+  if (String(waits(pod)) !== String(waits(before))) return 'room';
+  const facts = (one: Readonly<Pod>) => [
+    one.metadata.deletionTimestamp !== undefined,
+    isFinished(one),
+    JSON.stringify(one.metadata.labels ?? {}),
+  ];
+  return String(facts(pod)) === String(facts(before)) && isPlaced(pod) === isPlaced(before)
+    ? undefined
+    : 'room';
+}
+
+function isPlaced(pod: Readonly<Pod>): boolean {
+  return Boolean(pod.spec.nodeName);
 }
 
 function nodeKey(node: Readonly<Node> | undefined): string {

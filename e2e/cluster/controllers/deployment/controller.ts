@@ -4,10 +4,11 @@ import { resources } from '../../../../kube-client/resources.ts';
 import { adoptPatch, claim, releasePatch } from '../machinery/claim.ts';
 import type { Context, Controller } from '../machinery/context.ts';
 import { type Deployment, isFinished, type ReplicaSet } from '../machinery/kinds.ts';
+import { sameStatus } from '../machinery/same-status.ts';
 import { isEmpty } from '../machinery/selector.ts';
 import { decide, type Plan } from './decide.ts';
 import { annotations } from './revision.ts';
-import { canonical, sameTemplate } from './template.ts';
+import { sameTemplate } from './template.ts';
 
 /** Keeps the replica sets of every Deployment as `decide` says, and its status. */
 export function deploymentController(context: Context): Controller {
@@ -28,9 +29,7 @@ export function deploymentController(context: Context): Controller {
     const { namespace = '', uid = '' } = deployment.metadata;
     const candidates = [
       ...caches.replicaSets.byIndex('owner', uid),
-      ...caches.replicaSets
-        .byIndex('namespace', namespace)
-        .filter((set) => !set.metadata.ownerReferences?.some((reference) => reference.controller === true)),
+      ...caches.replicaSets.byIndex('orphan', namespace),
     ];
     const { owned, adopt, release } = claim(deployment, deployment.spec.selector, candidates);
     const sets = [...owned];
@@ -134,7 +133,7 @@ export function deploymentController(context: Context): Controller {
       });
       caches.deployments.wrote(latest);
     }
-    if (canonical(status) === canonical(latest.status)) return;
+    if (sameStatus(status, latest.status)) return;
     caches.deployments.wrote(
       await client.replace<Deployment>(
         resources.deployments,

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import type { PodTemplate } from '../machinery/kinds.ts';
 
 /** Label that tells the pods of one replica set from those of another. */
@@ -26,7 +27,7 @@ export function templateHash(template: PodTemplate, collisionCount = 0): string 
 
 /** Whether two templates make the same pods; the hash label doesn't count. */
 export function sameTemplate(left: PodTemplate, right: PodTemplate): boolean {
-  return canonical(withoutHash(left)) === canonical(withoutHash(right));
+  return isDeepStrictEqual(withoutHash(left), withoutHash(right));
 }
 
 function withoutHash(template: PodTemplate): PodTemplate {

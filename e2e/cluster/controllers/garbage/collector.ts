@@ -2,7 +2,6 @@ import { isNotFound, KubeError } from '../../../../kube-client/errors.ts';
 import { Informer } from '../../../../kube-client/informer.ts';
 import type { KubeObject, OwnerReference } from '../../../../kube-client/object.ts';
 import { type Resource, resources } from '../../../../kube-client/resources.ts';
-import { canonical } from '../deployment/template.ts';
 import type { Context, Controller } from '../machinery/context.ts';
 import { type Discovered, discover } from '../machinery/discovery.ts';
 import {
@@ -25,10 +24,10 @@ const rediscover = 'kinds';
  * custom ones included, and carries out foreground and orphaning deletion.
  */
 export function garbageCollector(context: Context): Controller {
-  const { client, log } = context;
+  const { client, caches, log } = context;
   const graph = new Graph();
   const absent = new Set<string>();
-  const watched = new Map<string, { resource: Discovered; informer: Informer<KubeObject> }>();
+  const watched = new Map<string, { resource: Discovered; stop: () => Promise<void> }>();
   let stopped = false;
 
   function forget(uid: string): void {
@@ -79,18 +78,25 @@ export function garbageCollector(context: Context): Controller {
         !(plural === 'events' && (group === '' || group === 'events.k8s.io')),
     );
     const wanted = new Map(found.map((resource) => [`${resource.plural}.${resource.group}`, resource]));
-    for (const [name, { informer }] of watched) {
+    for (const [name, { stop }] of watched) {
       if (wanted.has(name)) continue;
       watched.delete(name);
-      await informer.stop();
+      await stop();
     }
     for (const [name, resource] of wanted) {
       if (stopped || watched.has(name)) continue;
-      const informer = new Informer<KubeObject>(client, resource, { slim });
-      watched.set(name, { resource, informer });
-      informer.subscribe(({ now, before }) => {
+      const handle = ({ now, before }: { now?: Readonly<KubeObject>; before?: Readonly<KubeObject> }) => {
         for (const uid of new Set(take(resource, now, before))) enqueue(uid);
-      });
+      };
+      const shared = caches.whole(resource);
+      if (shared !== undefined) {
+        const end = shared.subscribe(handle);
+        watched.set(name, { resource, stop: async () => end() });
+        continue;
+      }
+      const informer = new Informer<KubeObject>(client, resource, { slim });
+      watched.set(name, { resource, stop: () => informer.stop() });
+      informer.subscribe(handle);
       informer.start();
     }
   }
@@ -188,7 +194,7 @@ export function garbageCollector(context: Context): Controller {
         () => {
           stopped = true;
           void definitions.stop();
-          for (const { informer } of watched.values()) void informer.stop();
+          for (const { stop } of watched.values()) void stop();
         },
       ];
     },
@@ -233,17 +239,14 @@ function slim(object: KubeObject): KubeObject {
     finalizers: held,
     deletionTimestamp,
   } = object.metadata;
-  const metadata = JSON.parse(
-    canonical({
-      name,
-      namespace,
-      uid,
-      resourceVersion,
-      ownerReferences,
-      finalizers: held,
-      deletionTimestamp,
-    }),
-  ) as KubeObject['metadata'];
+  const metadata: KubeObject['metadata'] = {};
+  if (name !== undefined) metadata.name = name;
+  if (namespace !== undefined) metadata.namespace = namespace;
+  if (uid !== undefined) metadata.uid = uid;
+  if (resourceVersion !== undefined) metadata.resourceVersion = resourceVersion;
+  if (ownerReferences !== undefined) metadata.ownerReferences = ownerReferences;
+  if (held !== undefined) metadata.finalizers = held;
+  if (deletionTimestamp !== undefined) metadata.deletionTimestamp = deletionTimestamp;
   return { apiVersion: object.apiVersion, kind: object.kind, metadata };
 }
 

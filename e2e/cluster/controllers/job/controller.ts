@@ -1,9 +1,9 @@
 import { isNotFound } from '../../../../kube-client/errors.ts';
 import { resources } from '../../../../kube-client/resources.ts';
-import { canonical } from '../deployment/template.ts';
 import { claim, controllerReference } from '../machinery/claim.ts';
 import type { Context, Controller } from '../machinery/context.ts';
 import { conditionOf, type Job, type Pod } from '../machinery/kinds.ts';
+import { sameStatus } from '../machinery/same-status.ts';
 import { decide, expiry, isOver, trackingFinalizer } from './decide.ts';
 
 /** Runs Jobs to their end, and deletes those that have outlived their time to live. */
@@ -48,7 +48,7 @@ export function jobController(context: Context): Controller {
   }
 
   async function report(job: Readonly<Job>, status: Job['status']): Promise<Readonly<Job>> {
-    if (canonical(status) === canonical(job.status)) return job;
+    if (sameStatus(status, job.status)) return job;
     const { namespace = '', name = '' } = job.metadata;
     const body = { ...job, status };
     const written = await client.replace<Job>(resources.jobs, namespace, name, body, {

@@ -43,7 +43,12 @@ export interface Controller {
   visit(key: string): Promise<number | undefined>;
 }
 
-const ownerIndex = { owner: ownerUids, namespace: (o: KubeObject) => [o.metadata.namespace ?? ''] };
+const ownerIndex = {
+  owner: ownerUids,
+  namespace: (object: KubeObject) => [object.metadata.namespace ?? ''],
+  /** Those without a controller, by namespace: candidates for adoption. */
+  orphan: (object: KubeObject) => (ownerUids(object).length === 0 ? [object.metadata.namespace ?? ''] : []),
+};
 
 function ownerUids(object: KubeObject): string[] {
   const owner = object.metadata.ownerReferences?.find((reference) => reference.controller === true);
@@ -53,8 +58,6 @@ function ownerUids(object: KubeObject): string[] {
 const podIndexes = {
   ...ownerIndex,
   node: (pod: Pod) => [pod.spec.nodeName ?? ''],
-  /** Pods without a controller, by namespace: candidates for adoption. */
-  orphan: (pod: Pod) => (ownerUids(pod).length === 0 ? [pod.metadata.namespace ?? ''] : []),
 };
 
 const sliceIndexes = {
@@ -68,7 +71,8 @@ const sliceIndexes = {
 export class Caches {
   readonly #client: KubeClient;
   readonly #log: Log;
-  readonly #started = new Map<string, { informer: { stop(): Promise<void> }; cache: { stop(): void } }>();
+  readonly #started: { informer: { stop(): Promise<void> }; cache: { stop(): void } }[] = [];
+  readonly #whole = new Map<string, Cache<KubeObject>>();
   readonly #synced: Promise<void>[] = [];
 
   readonly pods: Cache<Pod>;
@@ -112,9 +116,14 @@ export class Caches {
     await Promise.all(this.#synced);
   }
 
+  /** The cache of a kind, where there is one that holds all of it. */
+  whole(resource: Resource): Cache<KubeObject> | undefined {
+    return this.#whole.get(`${resource.plural}.${resource.group}`);
+  }
+
   async stop(): Promise<void> {
-    for (const { cache } of this.#started.values()) cache.stop();
-    await Promise.all([...this.#started.values()].map(({ informer }) => informer.stop()));
+    for (const { cache } of this.#started) cache.stop();
+    await Promise.all(this.#started.map(({ informer }) => informer.stop()));
   }
 
   #open<T extends KubeObject>(
@@ -128,7 +137,10 @@ export class Caches {
     const informer = new Informer<T>(this.#client, resource, options);
     const cache = new Cache<T>(informer, options.indexes);
     informer.start();
-    this.#started.set(resource.plural, { informer, cache });
+    this.#started.push({ informer, cache });
+    if (options.namespace === undefined && options.fieldSelector === undefined) {
+      this.#whole.set(`${resource.plural}.${resource.group}`, cache as unknown as Cache<KubeObject>);
+    }
     this.#synced.push(informer.synced);
     this.#log('watching', { resource: resource.plural });
     return cache;

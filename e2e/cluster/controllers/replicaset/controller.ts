@@ -1,10 +1,10 @@
 import { isNotFound, KubeError } from '../../../../kube-client/errors.ts';
 import { type KubeObject, keyOf } from '../../../../kube-client/object.ts';
 import { resources } from '../../../../kube-client/resources.ts';
-import { canonical } from '../deployment/template.ts';
 import { adoptPatch, claim, controllerReference, releasePatch } from '../machinery/claim.ts';
 import type { Context, Controller } from '../machinery/context.ts';
 import type { Pod, ReplicaSet } from '../machinery/kinds.ts';
+import { sameStatus } from '../machinery/same-status.ts';
 import { isEmpty } from '../machinery/selector.ts';
 import { decide, statusOf } from './decide.ts';
 
@@ -132,7 +132,7 @@ export function replicaSetController(context: Context): Controller {
       const pods = caches.pods.byIndex('owner', set.metadata.uid ?? '');
       const { status, requeueAfter } = statusOf(set, pods, failure, now());
       const { namespace = '', name = '' } = set.metadata;
-      if (canonical(status) !== canonical(set.status)) {
+      if (!sameStatus(status, set.status)) {
         const body = { ...set, status };
         caches.replicaSets.wrote(
           await client.replace<ReplicaSet>(resources.replicasets, namespace, name, body, {
