@@ -2,7 +2,8 @@
  * `npm run up`: a local cluster with Sluice installed, in the background until `npm run down`.
  *
  * `main.ts up` starts `main.ts serve`, which holds the cluster, waits until it is ready and goes; `main.ts down` ends
- * exactly that process, and with it everything it started.
+ * exactly that process, and with it everything it started. With `--bare` the cluster stays empty, for those who run the
+ * operator by hand.
  */
 import { execFile, fork } from 'node:child_process';
 import { copyFileSync, mkdirSync, openSync } from 'node:fs';
@@ -26,6 +27,7 @@ type News =
   | { readonly kind: 'failed'; readonly message: string };
 
 async function up(): Promise<void> {
+  const bare = process.argv.includes('--bare');
   const before = readState();
   if (before !== undefined && isRunning(before) && before.kubeconfig !== undefined) {
     announce(before.kubeconfig, 'runs already');
@@ -54,8 +56,10 @@ async function up(): Promise<void> {
     );
   });
   try {
-    progressOnStderr('installing Sluice with Helm');
-    await install(helm, kubeconfig);
+    if (!bare) {
+      progressOnStderr('installing Sluice with Helm');
+      await install(helm, kubeconfig);
+    }
   } catch (error) {
     child.kill('SIGTERM');
     throw error;
@@ -138,7 +142,7 @@ function announce(kubeconfig: string, what: string, kubectl?: string): void {
 const commands: Readonly<Record<string, () => Promise<void>>> = { up, serve, down };
 const command = commands[process.argv[2] ?? ''];
 if (command === undefined) {
-  console.error('usage: main.ts up | down');
+  console.error('usage: main.ts up [--bare] | down');
   process.exitCode = 2;
 } else {
   try {

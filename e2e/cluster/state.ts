@@ -2,7 +2,9 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const folder = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), '.run');
+/** `SLUICE_RUN_DIR` lets tests have an `up` of their own beside a developer's. */
+const folder =
+  process.env['SLUICE_RUN_DIR'] || join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), '.run');
 const file = join(folder, 'cluster.json');
 
 /** What `npm run up` leaves behind for `npm run down`. */
