@@ -52,8 +52,10 @@ export async function tell(session: Session, told: Told): Promise<void> {
       await load.more(rate);
       const rows = rowsOf(stage.world, 'vad', loads);
       follow.stop();
+      told.screen.line();
       for (const line of table(rows, paintOf(told.screen))) told.screen.line(line);
       await reckon(load, told);
+      await showState(stage, told);
     } finally {
       follow.stop();
       traffic.stop();
@@ -154,6 +156,9 @@ async function rollOut(stage: Stage, traffic: Traffic, told: Told): Promise<void
     shares.join() === '10,25,50,100' && world.model('vad')?.status?.stable === '6.0.0',
     shares.map((share) => `${share} %`).join(' → '),
   );
+  screen.line(
+    `    ${screen.style('green', '✓')} 6.0.0 is stable: ${shares.map((share) => `${share} %`).join(' → ')}`,
+  );
   steps.expect(
     'shares added up to 100 % at all times',
     traffic.sums().every((sum) => sum === 100),
@@ -182,6 +187,11 @@ async function rollBack(stage: Stage, traffic: Traffic, told: Told): Promise<voi
   );
   stop();
   timing.stop();
+
+  screen.line(
+    `    ${screen.style('green', '✓')} 7.0.0 is rolled back and latched: ${latched.reason}, ${latched.message}`,
+  );
+  screen.line(`      ${screen.style('dim', `event ${event.type} ${event.reason}: ${event.message}`)}`);
 
   const { pod, weightless, followed } = timing.times;
   if (pod !== undefined)
@@ -230,6 +240,14 @@ async function reckon(load: SteadyLoad, { steps, screen }: Told): Promise<void> 
       count(answeredBy(summaries, version)),
     );
   }
+}
+
+/** What kubectl says now. */
+async function showState(stage: Stage, { screen }: Told): Promise<void> {
+  const text = await stage.session.shell.kubectl(['get', 'modelversions,models', '-n', stage.namespace]);
+  screen.line(`  ${screen.style('cyan', '▸')} ${screen.style('bold', 'kubectl get modelversions,models')}`);
+  for (const line of text.trimEnd().split('\n')) screen.line(screen.style('dim', `  ${line}`.trimEnd()));
+  screen.line();
 }
 
 /** Notes every change of a version's share. */
