@@ -64,6 +64,26 @@ const table: [name: string, status: Pod['status'], reason: string | undefined, t
     true,
   ],
   [
+    'a fault of the server, once',
+    {
+      containerStatuses: [
+        container({ restartCount: 1, lastState: ended(1, { message: said('InternalError') }) }),
+      ],
+    },
+    'InternalError',
+    false,
+  ],
+  [
+    'a fault of the server, again and again',
+    {
+      containerStatuses: [
+        container({ restartCount: 3, lastState: ended(1, { message: said('InternalError') }) }),
+      ],
+    },
+    'InternalError',
+    true,
+  ],
+  [
     'many restarts',
     { containerStatuses: [container({ restartCount: 3, lastState: ended(3) })] },
     'CrashLoop',

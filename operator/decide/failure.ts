@@ -96,7 +96,7 @@ function explainedByProcess(pod: Pod): Failure | undefined {
       message: message.message,
       pod: pod.metadata.name,
       exitCode: end.exitCode,
-      terminal: !transient.has(message.reason),
+      terminal: message.reason === 'InternalError' ? isLooping(status) : !transient.has(message.reason),
     };
   }
   return undefined;
@@ -117,10 +117,16 @@ function outOfMemory(pod: Pod): Failure | undefined {
   return undefined;
 }
 
+const isBackingOff = (status: ContainerStatus): boolean =>
+  status.state?.waiting?.reason === 'CrashLoopBackOff';
+
+const isLooping = (status: ContainerStatus): boolean =>
+  isBackingOff(status) || (!status.ready && status.restartCount >= crashLoopRestarts);
+
 function crashLoop(pod: Pod): Failure | undefined {
   for (const status of pod.status?.containerStatuses ?? []) {
-    const backingOff = status.state?.waiting?.reason === 'CrashLoopBackOff';
-    if (!backingOff && (status.ready || status.restartCount < crashLoopRestarts)) continue;
+    if (!isLooping(status)) continue;
+    const backingOff = isBackingOff(status);
     const end = endOf(status);
     const how = end === undefined ? '' : `, last with exit code ${end.exitCode}`;
     return {

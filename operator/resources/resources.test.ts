@@ -164,6 +164,21 @@ describe('the Deployment of a version', () => {
     assert.equal(new Set(names).size, names.length, 'no name twice: the last one would win');
   });
 
+  it('tells the server what to verify, and how much to do at once', () => {
+    const artifact = { uri: 'https://store/m.onnx', sha256: 'f'.repeat(64) };
+    const server = {
+      ...modelVersion('6').spec.server,
+      batching: { maxSize: 32, maxDelay: '2ms' },
+      workers: 2,
+    };
+    const container = build(modelVersion('6.0.0', { artifact, server })).spec.template.spec.containers[0]!;
+    const names = ['ARTIFACT_SHA256', 'BATCH_SIZE', 'BATCH_DELAY', 'WORKERS'];
+    assert.deepEqual(
+      names.map((name) => envValue(container, `SLUICE_${name}`)),
+      ['f'.repeat(64), '32', '2ms', '2'],
+    );
+  });
+
   it('lets a foreign server drain, and does not pass it our arguments', () => {
     const pod = build(modelVersion('6.0.0', { server: foreign() })).spec.template.spec;
     const container = pod.containers[0]!;

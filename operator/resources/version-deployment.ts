@@ -158,7 +158,7 @@ function serverContainer(version: ModelVersion, pool: GPUPool | undefined, confi
 
 /** The user's variables first, so that ours win where the kubelet sees a name twice. */
 function serverEnv({ spec }: ModelVersion, { runtime }: VersionConfig) {
-  const { ports, threads, env: users = [] } = spec.server;
+  const { ports, threads, workers, batching, env: users = [] } = spec.server;
   const ours = envOf({
     [env.model]: spec.model,
     [env.version]: spec.version,
@@ -166,6 +166,10 @@ function serverEnv({ spec }: ModelVersion, { runtime }: VersionConfig) {
     [env.httpPort]: String(ports.http),
     [env.grpcPort]: String(ports.grpc),
     [env.metricsPort]: String(ports.metrics),
+    [env.artifactSha256]: spec.artifact.sha256,
+    [env.batchSize]: batching === undefined ? undefined : String(batching.maxSize),
+    [env.batchDelay]: batching?.maxDelay,
+    [env.workers]: workers === undefined ? undefined : String(workers),
     [env.threads]: threads === undefined ? undefined : String(threads),
     [env.terminationLog]: paths.terminationLog,
     [env.gracePeriod]: String(seconds(spec.server.gracePeriod)),

@@ -64,6 +64,10 @@ export interface ModelVersionServer {
   readonly env?: readonly ModelVersionServerEnv[];
   /** Ports that the server listens on. */
   readonly ports: ModelVersionServerPorts;
+  /** Requests that wait for each other, to be computed together. Absent means none. */
+  readonly batching?: ModelVersionServerBatching;
+  /** Inferences at the same time. Each holds the model's weights once. */
+  readonly workers?: number;
   /** Threads of one inference. Absent means the CPU limit. */
   readonly threads?: number;
   /** Longest time for requests under way to finish when a pod is stopped. */
@@ -80,6 +84,14 @@ export interface ModelVersionServerPorts {
   readonly http: number;
   readonly grpc: number;
   readonly metrics: number;
+}
+
+/** Requests that wait for each other, to be computed together. Absent means none. */
+export interface ModelVersionServerBatching {
+  /** Rows of one computation. */
+  readonly maxSize: number;
+  /** How long a request waits for others at most. */
+  readonly maxDelay: string;
 }
 
 /** Where the pods run. */
