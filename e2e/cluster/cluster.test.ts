@@ -90,7 +90,7 @@ const service = {
   apiVersion: 'v1',
   kind: 'Service',
   metadata: { name: 'web' },
-  spec: { selector: { app: 'web' }, ports: [{ port: 80, targetPort: 'http' }] },
+  spec: { selector: { app: 'web' }, ports: [{ port: 8000, targetPort: 'http' }] },
 };
 
 describe('with kubectl', { concurrency: 4 }, () => {
@@ -103,7 +103,7 @@ describe('with kubectl', { concurrency: 4 }, () => {
       const address = await k('get service web -o jsonpath={.spec.clusterIP}');
       const seen = new Map<string, number>();
       const ask = async () => {
-        const answer = await (await fetch(`http://${address}/`)).text();
+        const answer = await (await fetch(`http://${address}:8000/`)).text();
         seen.set(answer, (seen.get(answer) ?? 0) + 1);
       };
       await ask();

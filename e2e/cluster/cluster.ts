@@ -76,6 +76,12 @@ const readyMs = 60_000;
 /** Starts the cluster that the environment asks for; resolves when kubectl and Helm can work with it. */
 export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
   if (process.env['SLUICE_CLUSTER'] === 'external') return external();
+  if (process.platform !== 'linux') {
+    throw new Error(
+      'the local cluster needs Linux, where every address of 127.0.0.0/8 can be used; elsewhere use a cluster of your own: ' +
+        'SLUICE_CLUSTER=external KUBECONFIG=…',
+    );
+  }
   if (needsNamespace()) {
     throw new Error('a cluster of KUBEBUILDER_ASSETS must be started by node e2e/cluster/launch.ts COMMAND…');
   }
