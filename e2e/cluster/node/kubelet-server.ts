@@ -4,12 +4,12 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import https from 'node:https';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
-import { serveExec } from './exec.ts';
 import { type LogQuery, readLog } from './log-reader.ts';
 import { allContainers } from './pod.ts';
 import type { PodWorker } from './pod-worker.ts';
 import type { Pods } from './pods.ts';
 import type { Clock, Logger } from './ports.ts';
+import { upgradeToExec, upgradeToPortForward } from './upgrades.ts';
 
 export interface Serving {
   /** PEM. */
@@ -70,10 +70,16 @@ export async function startKubeletServer(
     socket.on('error', () => {});
     try {
       if (!isKnown(request)) throw new Refusal(401, 'Unauthorized');
+      if (request.url?.startsWith('/portForward/')) {
+        const { address } = podOf(request, 'portForward').worker;
+        if (!address) throw new Refusal(404, 'the pod has no address yet');
+        upgradeToPortForward(request, socket, head, address);
+        return;
+      }
       const { worker, container, url } = target(request, 'exec');
       const run = worker.run(container);
       if (!run) throw new Refusal(404, `container not found ("${container}")`);
-      serveExec(request, socket, head, url, run);
+      upgradeToExec(request, socket, head, url, run);
     } catch (error) {
       const code = error instanceof Refusal ? error.code : 500;
       const text = error instanceof Error ? error.message : String(error);
@@ -89,22 +95,24 @@ export async function startKubeletServer(
   server.listen(port, address);
   await once(server, 'listening');
 
-  /** `/{verb}/{namespace}/{pod}/{container}` */
+  /** `/{verb}/{namespace}/{pod}/{rest}` */
+  function podOf(request: IncomingMessage, verb: string): { worker: PodWorker; rest: string; url: URL } {
+    const url = new URL(request.url ?? '/', 'https://kubelet');
+    const [, first, namespace = '', name = '', rest = ''] = url.pathname.split('/').map(decodeURIComponent);
+    if (first !== verb) throw new Refusal(404, '404 page not found');
+    const worker = pods.find(namespace, name);
+    if (!worker) throw new Refusal(404, `pod "${name}" not found`);
+    return { worker, rest, url };
+  }
+
   function target(
     request: IncomingMessage,
     verb: string,
   ): { worker: PodWorker; container: string; url: URL } {
-    const url = new URL(request.url ?? '/', 'https://kubelet');
-    const [, first, namespace = '', name = '', container = ''] = url.pathname
-      .split('/')
-      .map(decodeURIComponent);
-    if (first !== verb) throw new Refusal(404, '404 page not found');
-    const worker = pods.find(namespace, name);
-    if (!worker) throw new Refusal(404, `pod "${name}" not found`);
-    if (!allContainers(worker.pod.spec).some((candidate) => candidate.name === container)) {
-      throw new Refusal(404, `container "${container}" not found in pod "${name}"`);
-    }
-    return { worker, container, url };
+    const { worker, rest: container, url } = podOf(request, verb);
+    if (allContainers(worker.pod.spec).some(({ name }) => name === container))
+      return { worker, container, url };
+    throw new Refusal(404, `container "${container}" not found in pod "${worker.pod.metadata.name}"`);
   }
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
