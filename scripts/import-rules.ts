@@ -51,7 +51,10 @@ export const rules: Readonly<Record<string, Rule>> = {
   'runtime-image': { allowed: [contract] },
   'runtime-image/router': { allowed: ['runtime-image', 'kube-client'] },
   e2e: { allowed: ['kube-client', contract], types: ['operator/api'] },
-  'e2e/bench': { allowed: ['kube-client', contract, 'runtime-image/testing'], types: ['operator/api'] },
+  'e2e/bench': {
+    allowed: ['kube-client', contract, 'runtime-image/testing', 'runtime-image/router/testing'],
+    types: ['operator/api'],
+  },
   scripts: { allowed: [] },
 };
 

@@ -16,14 +16,16 @@ export const files = {
   config: 'haproxy.cfg',
   cli: 'cli.sock',
   loop: 'loop.sock',
-  /** port → `first key/fallback/fallback/fallback` */
+  /** port → first key of the model's shares */
   ports: 'ports.map',
-  /** key, as an address prefix → slot */
+  /** key, as an address prefix → `slot/version` */
   split: 'split.map',
-  /** `port/version` → slot */
+  /** `port/version` → `slot/version` */
   pins: 'pins.map',
-  /** slot → version */
-  versions: 'versions.map',
+  /** port → `slot/version|slot/version|slot/version` */
+  fallbacks: 'fallbacks.map',
+  /** Range of random numbers, of 0..1023, whose requests are timed. */
+  samples: 'samples.lst',
 } as const;
 
 /** What one machine can bear; the rest of the configuration is the same everywhere. */
@@ -34,8 +36,6 @@ export interface Limits {
   readonly connections: number;
   /** Seconds that requests in flight may take after a reload or a stop. */
   readonly hardStopAfter: number;
-  /** Requests per second whose latency is logged, at most. */
-  readonly samplesPerSecond: number;
 }
 
 /** Id of the loop server in every backend; dynamic servers get higher ones. */
@@ -56,7 +56,6 @@ function preamble(limits: Limits): string {
   stats socket unix@${files.cli} mode 600 level admin expose-fd listeners
   stats timeout 60s
   log stdout format raw daemon info
-  tune.bufsize 32768
   tune.h2.max-concurrent-streams 256
 
 defaults base
@@ -85,11 +84,21 @@ defaults http from base
   http-error status 502 content-type application/json string '{"error":"the server closed the connection without an answer"}'
   http-error status 503 content-type application/json string '{"error":"no server could be reached"}' hdr retry-after 1
   http-error status 504 content-type application/json string '{"error":"the server did not answer in time"}'
+  http-after-response set-header ${h} %[var(txn.slot),field(2,/)] unless { srv_id ${loopServerId} }
+  http-after-response set-status 503 if { status 598:599 } { srv_id ${loopServerId} }
 
 defaults grpc from base
   http-error status 502
   http-error status 503
   http-error status 504
+  http-response set-var(txn.code) res.hdr(grpc-status)
+  http-response track-sc0 var(txn.slot),field(1,/),mul(32),add(txn.code) table codes if { var(txn.code) -m int 1:31 } !{ srv_id ${loopServerId} }
+  http-response sc-inc-gpc0(0) if { var(txn.code) -m int 1:31 } !{ srv_id ${loopServerId} }
+  http-after-response set-header ${h} %[var(txn.slot),field(2,/)] unless { srv_id ${loopServerId} }
+  http-after-response set-header grpc-message "no server could be reached" if { status 502:504 599 } !{ res.hdr(grpc-status) -m found }
+  http-after-response set-header grpc-status 14 if { status 502:504 599 } !{ res.hdr(grpc-status) -m found }
+  http-after-response set-header content-type application/grpc if { status 502:504 599 }
+  http-after-response set-status 200 if { status 502:504 599 }
 
 # gRPC statuses other than 0 that pods answered with in headers, by slot * 32 + status.
 backend codes from base
@@ -97,108 +106,74 @@ backend codes from base
 
 frontend models from base
   bind ${bind}${routerPorts.firstModel}-${lastPort}${options}
-${rules(limits)}
+${rules}
 frontend loop from base
   bind unix@${files.loop} mode 600 accept-proxy
-${loopRules()}`;
+${loopRules}`;
 }
 
-function rules(limits: Limits): string {
-  const h = versionHeader;
-  return `  acl grpc-type req.hdr(content-type) -i -m beg application/grpc
-  acl grpc-web req.hdr(content-type) -i -m beg application/grpc-web
-  acl grpc var(txn.kind) -m str g
-  acl pinned var(txn.pin) -m found
-  acl routed var(txn.model) -m found
-  acl chosen var(txn.slot) -m found
-  acl looped srv_id ${loopServerId}
-  acl repeatable method GET HEAD OPTIONS PUT DELETE
-  acl repeatable path_beg /v2/ /inference.GRPCInferenceService/ /grpc.health.v1.Health/
+const h = versionHeader;
 
-  http-request set-var(txn.kind) str(h)
-  http-request set-var(txn.kind) str(g) if grpc-type !grpc-web
-  http-request set-var(txn.pin) req.fhdr(${h}) if { req.hdr_cnt(${h}) gt 0 }
-  http-request set-var(txn.pin) path,field(6,/),url_dec if { path_beg /v2/models/ } { path,field(5,/) -m str versions }
-  http-request del-header ${h}
-  http-request del-header sluice-hop
+const acls = `  acl grpc req.hdr(content-type) -i -m beg application/grpc
+  acl grpc-web req.hdr(content-type) -i -m beg application/grpc-web
+  acl repeatable path_beg /v2/ /inference.GRPCInferenceService/ /grpc.health.v1.Health/
+  acl repeatable method GET HEAD OPTIONS PUT DELETE
+`;
+
+/**
+ * Every rule here costs every request, so there are few; what is refused is told apart only in the backend
+ * `refuse`, where a request ends up when no slot was found and hence no backend has the name.
+ */
+const rules = `${acls}  acl pinned var(txn.pin) -m found
+  http-request set-var(txn.pin) req.fhdr(${h})
+  http-request set-var(txn.pin) path,field(6,/),url_dec if { path_sub /versions/ } { path_beg /v2/models/ } { path,field(5,/) -m str versions }
+  http-request del-header sluice- -m beg
   http-request set-header ${h} %[var(txn.pin)] if pinned
   http-request disable-l7-retry if !repeatable
-
-  http-request set-var(txn.port) dst_port
-  http-request set-var(txn.model) var(txn.port),map_str(${files.ports})
-  http-request return status 200 hdr grpc-status 14 hdr grpc-message "no model is served on port %[var(txn.port)]" if grpc !routed
-  http-request return status 404 content-type application/json lf-string '{"error":"no model is served on port %[var(txn.port)]"}' if !routed
-
-  http-request set-var(txn.slot) var(txn.port),concat(/,txn.pin),map_str(${files.pins}) if pinned
-  http-request return status 200 hdr grpc-status 5 hdr grpc-message "version %[var(txn.pin),url_enc] is not served" if grpc pinned !chosen
-  http-request return status 404 content-type application/json lf-string '{"error":"version %[var(txn.pin),url_enc] is not served"}' if pinned !chosen
-  http-request set-var(txn.base) var(txn.model),field(1,/) if !pinned
+  http-request set-var(txn.base) dst_port,map_str_int(${files.ports})
+  http-request set-var(txn.slot) dst_port,concat(/,txn.pin),map_str(${files.pins}) if pinned
   http-request set-var(txn.slot) rand(10000),add(txn.base),map_ip(${files.split}) if !pinned
-  http-request return status 200 hdr grpc-status 14 hdr grpc-message "no version is ready" if grpc !chosen
-  http-request return status 503 content-type application/json hdr retry-after 1 string '{"error":"no version is ready"}' if !chosen
-  http-request set-var(txn.version) var(txn.slot),map_str(${files.versions})
-  http-request set-log-level silent
-  http-request set-var(txn.rate) fe_req_rate(models)
-  http-request set-log-level info if { rand(65536),mul(txn.rate),div(65536) lt ${limits.samplesPerSecond} }
-  http-request set-var(txn.began) date(0,us)
-  log-format "${samplePrefix} %[var(txn.slot)] %[var(txn.rate)] %[date(0,us),sub(txn.began)] %[srv_id]"
+  http-request set-var(txn.began) date(0,us) if { rand(1024) -m int -f ${files.samples} }
+  http-request set-log-level silent unless { var(txn.began) -m found }
+  log-format "${samplePrefix} %[var(txn.slot)] %[date(0,us),sub(txn.began)] %[srv_id]"
+  use_backend g%[var(txn.slot),field(1,/)] if grpc !grpc-web
+  use_backend h%[var(txn.slot),field(1,/)]
+  default_backend refuse
 
-  http-response set-var(txn.code) res.hdr(grpc-status) if grpc chosen !looped
-  http-response track-sc0 var(txn.slot),mul(32),add(txn.code) table codes if { var(txn.code) -m int 1:31 }
-  http-response sc-inc-gpc0(0) if { var(txn.code) -m int 1:31 }
-
-  http-after-response set-header ${h} %[var(txn.version)] if chosen !looped
-  http-after-response del-header ${h} if !chosen
-  http-after-response set-status 503 if { status 598:599 } looped
-  http-after-response set-header grpc-message "no server could be reached" if grpc { status 502:504 } !{ res.hdr(grpc-status) -m found }
-  http-after-response set-header grpc-status 14 if grpc { status 502:504 } !{ res.hdr(grpc-status) -m found }
-  http-after-response set-status 200 if grpc { status 502:504 }
-  http-after-response set-header content-type application/grpc if grpc !{ res.hdr(content-type) -m found }
-
-  use_backend %[var(txn.kind)]%[var(txn.slot)]
+backend refuse from base
+${acls}  acl pinned var(txn.pin) -m found
+  acl routed var(txn.base) -m found
+  http-request set-var(txn.grpc) bool(true) if grpc !grpc-web
+  http-request return status 200 hdr grpc-status 14 hdr grpc-message "no model is served on port %[dst_port]" if grpc !grpc-web !routed
+  http-request return status 404 content-type application/json lf-string '{"error":"no model is served on port %[dst_port]"}' if !routed
+  http-request return status 200 hdr grpc-status 5 hdr grpc-message "version %[var(txn.pin),url_enc] is not served" if grpc !grpc-web pinned
+  http-request return status 404 content-type application/json lf-string '{"error":"version %[var(txn.pin),url_enc] is not served"}' if pinned
+  http-request return status 200 hdr grpc-status 14 hdr grpc-message "no version is ready" if grpc !grpc-web
+  http-request return status 503 content-type application/json hdr retry-after 1 string '{"error":"no version is ready"}'
+  http-after-response set-header content-type application/grpc if { var(txn.grpc) -m bool }
 `;
-}
 
 /** A request comes here when a backend has no server left. The number of passes is bounded by the fallbacks. */
-function loopRules(): string {
-  const h = versionHeader;
-  return `  acl grpc-type req.hdr(content-type) -i -m beg application/grpc
-  acl grpc-web req.hdr(content-type) -i -m beg application/grpc-web
-  acl chosen var(txn.slot) -m found
-  acl looped srv_id ${loopServerId}
-  acl repeatable method GET HEAD OPTIONS PUT DELETE
-  acl repeatable path_beg /v2/ /inference.GRPCInferenceService/ /grpc.health.v1.Health/
-  acl grpc var(txn.kind) -m str g
-  no log
-  # These connections are the router's own: left open, they would keep a process that stops waiting for itself.
+const loopRules = `${acls}  # These connections are the router's own: left open, they would keep a process that stops waiting for itself.
   no option idle-close-on-response
-  timeout http-keep-alive 1s
-
-  http-request set-var(txn.kind) str(h)
-  http-request set-var(txn.kind) str(g) if grpc-type !grpc-web
+  no log
   http-request disable-l7-retry if !repeatable
-  http-request set-var(txn.model) dst_port,map_str(${files.ports})
-  http-request set-var(txn.slot) var(txn.model),field(4,/) if { req.hdr(sluice-hop) 2 }
-  http-request set-var(txn.slot) var(txn.model),field(3,/) if { req.hdr(sluice-hop) 1 }
-  http-request set-var(txn.slot) var(txn.model),field(2,/) if !{ req.hdr(sluice-hop) -m found }
-  http-request unset-var(txn.slot) if { req.hdr(${h}) -m found }
-  http-request return status 599 hdr grpc-status 14 hdr grpc-message "no server is ready" if grpc !chosen
-  http-request return status 599 content-type application/json hdr retry-after 1 string '{"error":"no server is ready"}' if !chosen
+  # A pin is never answered by another version, so it has no slot here.
+  http-request set-var(txn.slot) dst_port,map_str(${files.fallbacks}),field(1,|) if !{ req.hdr(${h}) -m found } !{ req.hdr(sluice-hop) -m found }
+  http-request set-var(txn.slot) dst_port,map_str(${files.fallbacks}),field(2,|) if { req.hdr(sluice-hop) 1 }
+  http-request set-var(txn.slot) dst_port,map_str(${files.fallbacks}),field(3,|) if { req.hdr(sluice-hop) 2 }
   http-request set-header sluice-hop 3 if { req.hdr(sluice-hop) 2 }
   http-request set-header sluice-hop 2 if { req.hdr(sluice-hop) 1 }
-  http-request set-header sluice-hop 1 if !{ req.hdr(sluice-hop) -m found }
-  http-request set-var(txn.version) var(txn.slot),map_str(${files.versions})
+  http-request set-header sluice-hop 1 unless { req.hdr(sluice-hop) -m found }
+  http-after-response set-status 598 if { status 503 }
+  use_backend g%[var(txn.slot),field(1,/)] if grpc !grpc-web
+  use_backend h%[var(txn.slot),field(1,/)]
+  default_backend exhausted
 
-  http-response set-var(txn.code) res.hdr(grpc-status) if grpc chosen !looped
-  http-response track-sc0 var(txn.slot),mul(32),add(txn.code) table codes if { var(txn.code) -m int 1:31 }
-  http-response sc-inc-gpc0(0) if { var(txn.code) -m int 1:31 }
-
-  http-after-response set-header ${h} %[var(txn.version)] if chosen !looped
-  http-after-response set-status 598 if chosen { status 503 } !looped
-
-  use_backend %[var(txn.kind)]%[var(txn.slot)]
+backend exhausted from base
+${acls}  http-request return status 599 hdr grpc-status 14 hdr grpc-message "no server is ready" if grpc !grpc-web
+  http-request return status 599 content-type application/json hdr retry-after 1 string '{"error":"no server is ready"}'
 `;
-}
 
 /** Backend of a slot: `h7`, `g7`. */
 export function backendName(slot: number, kind: Kind): string {

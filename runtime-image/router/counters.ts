@@ -115,6 +115,12 @@ export class Counters {
   readonly #gauges = new Map<string, { servers: number; inFlight: number }>();
   #last = new Map<number, Counts>();
   #process: number | undefined;
+  #total = 0;
+
+  /** Requests of all versions, those that are gone included. */
+  get total(): number {
+    return this.#total;
+  }
 
   /** @param process id of the HAProxy that was read: a new one counts from zero */
   take(process: number, slots: readonly Slot[], readings: ReadonlyMap<number, SlotReading>): void {
@@ -128,6 +134,7 @@ export class Counters {
       present.add(key);
       const grown = subtract(reading.counts, this.#last.get(slot) ?? zero);
       this.#last.set(slot, reading.counts);
+      this.#total += grown.requests;
       this.#totals.set(key, add(this.#totals.get(key) ?? zero, grown));
       this.#gauges.set(key, { servers: reading.servers, inFlight: reading.inFlight });
     }

@@ -3,7 +3,15 @@
  * is new and unseen (servers, shares in the unused half), then one atomic switch per model, then what is no longer used.
  */
 import { backendName, files, serverOptions, serverPath } from './config.ts';
-import { type Entries, type MapFile, pinEntries, portValue, splitEntries, versionEntries } from './maps.ts';
+import {
+  type Entries,
+  fallbackEntries,
+  type MapFile,
+  pinEntries,
+  portEntries,
+  slotNames,
+  splitEntries,
+} from './maps.ts';
 import type { Route, Server, State } from './state.ts';
 
 export type Step =
@@ -28,33 +36,33 @@ export function diff(from: State, to: State): readonly Step[] | undefined {
   const leaving = from.servers.filter((server) => !after.has(identity(server)));
   const leavingPaths = new Set(leaving.map(serverPath));
   if (arriving.some((server) => leavingPaths.has(serverPath(server)))) return undefined;
-  const versions = changes(versionEntries(from), versionEntries(to));
   const pins = changes(pinEntries(from), pinEntries(to));
+  const fallbacks = changes(fallbackEntries(from), fallbackEntries(to));
+  const ports = changes(portEntries(from), portEntries(to));
   const oldRoutes = new Map(from.routes.map((route) => [route.port, route]));
   const newRoutes = new Map(to.routes.map((route) => [route.port, route]));
   const relaid = to.routes.filter((route) => !sameLayout(oldRoutes.get(route.port), route));
   const abandoned = from.routes.filter((route) => !sameLayout(newRoutes.get(route.port), route));
-  const closed = from.routes.filter((route) => !newRoutes.has(route.port)).map((route) => String(route.port));
-
-  const steps: Step[] = [
+  const names = slotNames(to);
+  const oldNames = slotNames(from);
+  return [
     ...arriving.map(addServer),
-    ...put(files.versions, versions),
     ...addEntries(
       files.split,
-      relaid.flatMap((route) => [...splitEntries(route)]),
+      relaid.flatMap((route) => [...splitEntries(route, names)]),
     ),
-    ...to.routes.flatMap((route) => switchTo(oldRoutes.get(route.port), route)),
+    ...put(files.ports, ports),
+    ...put(files.fallbacks, fallbacks),
     ...put(files.pins, pins),
     ...remove(files.pins, pins.gone),
-    ...remove(files.ports, closed),
+    ...remove(files.fallbacks, fallbacks.gone),
+    ...remove(files.ports, ports.gone),
     ...remove(
       files.split,
-      abandoned.flatMap((route) => [...splitEntries(route).keys()]),
+      abandoned.flatMap((route) => [...splitEntries(route, oldNames).keys()]),
     ),
     ...leaving.map((server): Step => ({ do: 'retire-server', path: serverPath(server), slot: server.slot })),
-    ...remove(files.versions, versions.gone),
   ];
-  return steps;
 }
 
 /** A server whose check port changed is another server, though its path is the same: that takes a reload. */
@@ -75,13 +83,6 @@ function addServer(server: Server): Step {
 function sameLayout(a: Route | undefined, b: Route | undefined): boolean {
   if (!a || !b) return false;
   return a.half === b.half && JSON.stringify(a.shares) === JSON.stringify(b.shares);
-}
-
-function switchTo(before: Route | undefined, route: Route): Step[] {
-  const value = portValue(route);
-  if (!before) return addEntries(files.ports, [[String(route.port), value]]);
-  if (portValue(before) === value) return [];
-  return [{ do: 'set-entry', map: files.ports, key: String(route.port), value }];
 }
 
 interface Changes {

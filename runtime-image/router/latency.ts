@@ -7,31 +7,41 @@ export const latencyBoundsMs: readonly number[] = Array.from(
   (_, index) => Math.round(0.1 * 1.15 ** index * 1e4) / 1e4,
 );
 
+/** A request is timed when its random number, below this, lies in the range. */
+export const sampleUnits = 1024;
+
+/** The range for so many of `sampleUnits`, as HAProxy writes it. */
+export function sampleRange(units: number): string {
+  return `0:${units - 1}`;
+}
+
+/** How many of `sampleUnits` to take so that about `target` requests a second are timed, at `rate` requests a second. */
+export function unitsFor(rate: number, target: number): number {
+  if (!(rate > target)) return sampleUnits;
+  return Math.max(1, Math.round((sampleUnits * target) / rate));
+}
+
 export class Latency {
-  readonly #samplesPerSecond: number;
+  /** Of `sampleUnits`, those that are timed now; each stands for the rest. */
+  units: number = sampleUnits;
   readonly #keyOf: (slot: number) => string | undefined;
   readonly #byVersion = new Map<string, Float64Array>();
   /** Requests that were really timed, by version. */
   readonly #timed = new Map<string, number>();
 
-  /**
-   * @param samplesPerSecond above this rate of requests only so many are timed, and each stands for more
-   * @param keyOf `uid/version` that has the slot now
-   */
-  constructor(samplesPerSecond: number, keyOf: (slot: number) => string | undefined) {
-    this.#samplesPerSecond = samplesPerSecond;
+  /** @param keyOf `uid/version` that has the slot now */
+  constructor(keyOf: (slot: number) => string | undefined) {
     this.#keyOf = keyOf;
   }
 
-  /** @param line `slot rate microseconds serverId`, as the configuration logs it; anything else is left out */
+  /** @param line `slot/version microseconds serverId`, as the configuration logs it; anything else is left out */
   take(line: string): void {
-    const [slot, rate, micros, server] = line.trim().split(' ').map(Number);
-    const key = Number.isInteger(slot) ? this.#keyOf(slot!) : undefined;
-    if (key === undefined || !Number.isFinite(rate) || !Number.isFinite(micros) || server === loopServerId)
-      return;
+    const [, slot, micros, server] = /^ ?(\d+)\/\S* (\d+) (\S+)$/.exec(line) ?? [];
+    const key = slot === undefined ? undefined : this.#keyOf(Number(slot));
+    if (key === undefined || Number(server) === loopServerId) return;
     const counts = this.#byVersion.get(key) ?? new Float64Array(latencyBoundsMs.length + 1);
     this.#byVersion.set(key, counts);
-    counts[bucketOf(micros! / 1000)]! += Math.max(1, rate! / this.#samplesPerSecond);
+    counts[bucketOf(Number(micros) / 1000)]! += sampleUnits / this.units;
     this.#timed.set(key, (this.#timed.get(key) ?? 0) + 1);
   }
 

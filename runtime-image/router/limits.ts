@@ -32,6 +32,5 @@ export function findLimits(bind: string | undefined, hardStopAfter: number): Lim
     threads: Math.min(availableParallelism(), 64),
     connections: Math.max(fewestConnections, Math.min(mostConnections, affordable)),
     hardStopAfter,
-    samplesPerSecond: 1000,
   };
 }

@@ -40,7 +40,7 @@ export async function main(): Promise<void> {
   });
 
   let versionOfSlot = new Map<number, string>();
-  const latency = new Latency(limits.samplesPerSecond, (slot) => versionOfSlot.get(slot));
+  const latency = new Latency((slot) => versionOfSlot.get(slot));
   let observe = (_: AgentEvent) => {};
   const agent = new Agent({
     binary: optional(source, env.haproxy) ?? 'haproxy',

@@ -2,9 +2,10 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from '../logger.ts';
 import type { Agent } from './agent.ts';
-import { backendName } from './config.ts';
+import type { Session } from './cli.ts';
+import { backendName, files } from './config.ts';
 import { Counters, parseCodes, parseStat, readSlots, type VersionCounters } from './counters.ts';
-import type { Latency } from './latency.ts';
+import { type Latency, sampleRange, sampleUnits, unitsFor } from './latency.ts';
 
 export interface VersionReport extends VersionCounters {
   readonly version: string;
@@ -20,6 +21,8 @@ export interface ModelReport {
   readonly versions: readonly VersionReport[];
 }
 
+/** Requests whose latency is taken, about, whatever the rate. */
+const samplesPerSecond = 200;
 const slowestMs = 1000;
 const fastestMs = 100;
 /** A reading may take this part of the time at most, however many versions there are. */
@@ -35,6 +38,8 @@ export class Monitor {
   readonly #logger: Logger;
   readonly #counters = new Counters();
   readonly #intervals = new Set<{ readonly ms: number }>();
+  #sampled = { at: 0, total: 0 };
+  #process: number | undefined;
   #timer: NodeJS.Timeout | undefined;
   #reading: Promise<void> | undefined;
   #tookMs = 0;
@@ -98,6 +103,25 @@ export class Monitor {
     );
   }
 
+  /** Times fewer requests when there are many, so that watching them costs the same at any rate. */
+  async #sample(session: Session, process: number): Promise<void> {
+    const now = performance.now();
+    const total = this.#counters.total;
+    const rate = ((total - this.#sampled.total) * 1000) / (now - this.#sampled.at);
+    this.#sampled = { at: now, total };
+    // A new process starts with the range that is on disk.
+    const has = process === this.#process ? this.#latency.units : sampleUnits;
+    this.#process = process;
+    const units = unitsFor(rate, samplesPerSecond);
+    // Small changes are not worth a command.
+    const wanted = units > has / 1.5 && units < has * 1.5 ? has : units;
+    if (wanted !== has) {
+      await session.run(`add acl ${files.samples} ${sampleRange(wanted)}`);
+      await session.run(`del acl ${files.samples} ${sampleRange(has)}`);
+    }
+    this.#latency.units = wanted;
+  }
+
   async #read(): Promise<void> {
     const process = this.#agent.pid;
     if (process === undefined) return;
@@ -116,6 +140,7 @@ export class Monitor {
         const codes = await session.run('show table codes', /^# table/);
         const numbers = slots.map((slot) => slot.slot);
         this.#counters.take(process, slots, readSlots(numbers, parseStat(stat), parseCodes(codes)));
+        await this.#sample(session, process);
         this.#latency.keep(new Set(slots.map((slot) => `${slot.uid}/${slot.version}`)));
       } finally {
         session.close();

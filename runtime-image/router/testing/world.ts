@@ -29,28 +29,27 @@ export class World {
   readonly #binary: string;
   #inputs: Inputs = { models: [], endpoints: [] };
 
-  private constructor(folder: string, binary: string) {
+  private constructor(folder: string, binary: string, threads: number) {
     this.#prefix = `127.${net}.${++count}`;
     this.address = `${this.#prefix}.254`;
     this.#folder = folder;
     this.#binary = binary;
     this.#limits = {
       bind: this.address,
-      threads: 2,
+      threads,
       connections: 2000,
       hardStopAfter: 20,
-      samplesPerSecond: 1000,
     };
-    this.latency = new Latency(this.#limits.samplesPerSecond, (slot) => {
+    this.latency = new Latency((slot) => {
       const found = this.agent.applied.slots.find((one) => one.slot === slot);
       return found && `${found.uid}/${found.version}`;
     });
     this.agent = this.#newAgent();
   }
 
-  static async start(): Promise<World> {
+  static async start({ threads = 2 } = {}): Promise<World> {
     const folder = await mkdtemp(join(tmpdir(), 'sluice-router-'));
-    const world = new World(folder, await findHaproxy());
+    const world = new World(folder, await findHaproxy(), threads);
     await world.agent.start();
     return world;
   }
