@@ -103,6 +103,28 @@ describe('a rollout', () => {
     assert.equal(world.versions.get('6.0.0')!.object.status?.lastFailure?.reason, 'ReadinessLost');
   });
 
+  it('gives a candidate no more than its ready pods can bear, and does not go on before all are ready', () => {
+    const world = serving();
+    world.add('6.0.0', { replicas: 10 });
+    world.run(seconds(65));
+    assert.equal(world.weight('6.0.0'), 50);
+    world.pods(
+      '6.0.0',
+      ...Array<'ready' | 'starting'>(6).fill('ready'),
+      ...Array<'starting'>(4).fill('starting'),
+    );
+    world.now += seconds(600);
+    world.settle();
+    assert.equal(world.weight('6.0.0'), 50, '60 % of the pods bear 50 % of the traffic');
+    assert.equal(world.model?.status?.candidate?.waitingFor, 'Pods');
+    world.configure({ rollback: { ...defaultModelSpec.rollback, minReady: '10%' } });
+    world.pods('6.0.0', 'ready', 'ready', ...Array<'starting'>(8).fill('starting'));
+    world.settle();
+    assert.equal(world.weight('6.0.0'), 20, '2 of 10 pods bear 20 %');
+    world.run(seconds(5));
+    assert.equal(world.model?.status?.stable, '6.0.0');
+  });
+
   it('resumes when pods come back in time', () => {
     const world = serving();
     world.add('6.0.0');

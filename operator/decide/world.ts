@@ -215,6 +215,15 @@ export class World {
       if (able.length > 0) assert.ok(ready.includes(version), `${version} has traffic and no ready pod`);
       assert.ok(!isLatched(version) || able.length === 0, `${version} is latched and has traffic`);
     }
+    const { candidate, stable } = decision.modelStatus!;
+    if (candidate !== undefined && stable !== undefined && able.includes(stable)) {
+      const { pods, object } = this.versions.get(candidate.version)!;
+      const part = (100 * pods.filter((state) => state === 'ready').length) / object.spec.replicas;
+      assert.ok(
+        weightOf(shares, candidate.version) <= part,
+        'a candidate has no more than its pods can bear',
+      );
+    }
     const published = this.model?.status?.traffic ?? [];
     for (const { version, replicas } of decision.workloads) {
       if (replicas > 0) continue;

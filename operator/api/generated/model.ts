@@ -182,7 +182,7 @@ export interface ModelStatusCandidate {
   /** The last step that was approved. */
   readonly approvedStep?: number;
   /** What it waits for though its hold is over. */
-  readonly waitingFor?: 'Approval' | 'Routers' | 'Traffic';
+  readonly waitingFor?: 'Approval' | 'Routers' | 'Traffic' | 'Pods';
   /** What live traffic says of it. */
   readonly verdict?: 'Pass' | 'Fail' | 'Inconclusive';
   /** What the verdict is founded on. */

@@ -83,6 +83,7 @@ function judgeStepping(draft: Draft, facts: VersionFacts): void {
     if (policy.analysis.onInconclusive === 'rollback') return failByEvidence(draft, facts, 'TooFewRequests');
   }
   if (step?.approval === true && !isApproved(current)) return awaitApproval(draft, current);
+  if (facts.ready < facts.wanted) return wait(draft, current, 'Pods');
   if (requests.paused) return;
   if (current.step >= policy.steps.length || (step?.weight ?? 100) >= 100) return promote(draft, current);
   enterStep(draft, current, current.step + 1);

@@ -34,11 +34,18 @@ function rolloutShares(draft: Draft, canAnswer: (version: string) => boolean): S
       : [];
   }
   if (candidate === undefined || candidate.version === stable) return [{ version: stable, weight: 100 }];
-  const planned = candidate.step === 0 ? 0 : (draft.input.policy.steps[candidate.step - 1]?.weight ?? 100);
+  const step = candidate.step === 0 ? 0 : (draft.input.policy.steps[candidate.step - 1]?.weight ?? 100);
+  const planned = canAnswer(stable) ? Math.min(step, bearable(draft, candidate.version)) : step;
   return proportional([
     { version: stable, weight: 100 - planned },
     { version: candidate.version, weight: planned },
   ]);
+}
+
+/** The part of the traffic that the ready pods can bear, in percent: that of the pods that there should be. */
+function bearable(draft: Draft, version: string): number {
+  const facts = draft.input.facts.get(version);
+  return facts === undefined ? 0 : Math.floor((10_000 * facts.ready) / facts.wanted) / 100;
 }
 
 /** A member gets its part when it can answer; a former stable version serves until one can. */
