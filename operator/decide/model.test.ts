@@ -220,6 +220,23 @@ describe('stable', () => {
     assert.equal(world.weight('6.0.0'), 100);
   });
 
+  it('that loses its pods has a parked predecessor started, which lends a hand when it is ready', () => {
+    const world = serving({ retention: { warm: 0, parkAfter: '1m' } });
+    world.add('6.0.0');
+    world.run(seconds(2_000));
+    assert.equal(world.versions.get('5.0.0')!.replicas, 0);
+    world.pods('6.0.0', 'starting', 'starting');
+    world.settle();
+    assert.equal(world.versions.get('5.0.0')!.replicas, 2);
+    world.pods('5.0.0', 'ready', 'ready');
+    world.settle();
+    assert.equal(world.weight('5.0.0'), 100);
+    world.pods('6.0.0', 'ready', 'ready');
+    world.run(seconds(120));
+    assert.equal(world.weight('6.0.0'), 100);
+    assert.equal(world.versions.get('5.0.0')!.replicas, 0, 'parked again');
+  });
+
   it('that is bad does not block its own fix', () => {
     const world = serving();
     world.pods('5.0.0', 'crashing', 'crashing');

@@ -126,7 +126,7 @@ export function decideModel(observed: ModelObserved, now: number): ModelDecision
       ...(model === undefined ? [] : changeEvents(model, status?.conditions)),
       ...[...versionStatuses].flatMap(([version, { conditions }]) => changeEvents(version, conditions)),
     ],
-    ...optional('requeueAfterMs', soonest(rollout, parts, now)),
+    ...optional('requeueAfterMs', soonest(rollout, parts, policy.bakeMs, now)),
   };
 }
 
@@ -185,12 +185,15 @@ function implicitChange({ model, versions }: ModelObserved): 'create' | 'delete'
   return model.metadata.labels?.[implicitLabel] === 'true' && versions.length === 0 ? 'delete' : undefined;
 }
 
+/** The next time at which something is due: in the rollout, at the end of the bake, or when a version is parked. */
 function soonest(
-  { wakeAt }: RolloutOutput,
+  { wakeAt, state }: RolloutOutput,
   parts: ReadonlyMap<string, Part>,
+  bakeMs: number,
   now: number,
 ): number | undefined {
-  const due = [wakeAt, ...[...parts.values()].map((part) => part.parksAt)];
+  const baked = state.stableSince === undefined ? undefined : state.stableSince + bakeMs;
+  const due = [wakeAt, baked, ...[...parts.values()].map((part) => part.parksAt)];
   const ahead = due.filter((at) => at !== undefined).filter((at) => at > now);
   return ahead.length === 0 ? undefined : Math.min(...ahead) - now;
 }

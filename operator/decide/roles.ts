@@ -42,7 +42,9 @@ export function roleOf(
   if (state.candidate?.version === facts.version) return 'candidate';
   if (target.kind === 'split' && target.parts.some((part) => part.version === facts.version)) return 'member';
   const rank = state.previous.indexOf(facts.version);
-  const kept = Math.max(retention.warm, now < bakingUntil ? 1 : 0);
+  // While stable may have to be returned from, or is in trouble, the version before it stands by, parked or not.
+  const needed = now < bakingUntil || state.stableUnreadySince !== undefined;
+  const kept = Math.max(retention.warm, needed ? 1 : 0);
   return rank >= 0 && rank < kept ? 'warm' : 'idle';
 }
 
