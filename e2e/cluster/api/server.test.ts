@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { asObject, asString, at, type Json, type JsonObject } from './json.ts';
+import { expireEvents } from './expiry.ts';
+import { type ApiObject, asObject, asString, at, type Json, type JsonObject } from './json.ts';
+import { Store } from './store/store.ts';
 import { startTestServer, type TestServer } from './testing.ts';
 
 let server: TestServer;
@@ -465,6 +467,47 @@ describe('faults', () => {
   test('cut running watches', async () => {
     const watch = await server.watch(`${maps}?watch=1&resourceVersion=${await revision()}`);
     server.faults.closeWatches({ resource: 'configmaps' }, true);
+    await watch.ended;
+  });
+});
+
+describe('what is kept', () => {
+  test('events go an hour after they last changed', () => {
+    const store = new Store();
+    const event = (name: string, lastTimestamp: string): ApiObject => ({
+      apiVersion: 'v1',
+      kind: 'Event',
+      metadata: { name, namespace: 'n', creationTimestamp: '2026-01-01T00:00:00Z' },
+      lastTimestamp,
+    });
+    store.bucket('/events').put('n/old', event('old', '2026-01-01T00:10:00Z'));
+    store.bucket('/events').put('n/new', event('new', '2026-01-01T00:50:00Z'));
+    expireEvents(store, Date.parse('2026-01-01T01:20:00Z'));
+    assert.deepEqual([...store.bucket('/events').items.keys()], ['n/new']);
+  });
+
+  test('defaults that a definition gains show in objects written before, and watches end with it', async () => {
+    const definitions = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
+    const crd = (size: JsonObject): JsonObject => {
+      const openAPIV3Schema = {
+        type: 'object',
+        properties: { spec: { type: 'object', properties: { size } } },
+      };
+      const versions = [{ name: 'v1', served: true, storage: true, schema: { openAPIV3Schema } }];
+      const names = { kind: 'Jar', plural: 'jars' };
+      return {
+        metadata: { name: 'jars.example.dev' },
+        spec: { group: 'example.dev', scope: 'Namespaced', names, versions },
+      };
+    };
+    const jars = '/apis/example.dev/v1/namespaces/n/jars';
+    await server.ask('POST', definitions, crd({ type: 'integer' }));
+    await server.ask('POST', jars, { metadata: { name: 'j' }, spec: {} });
+    await server.ask('PATCH', `${definitions}/jars.example.dev`, crd({ type: 'integer', default: 7 }), merge);
+    const shown = await server.ask('GET', `${jars}/j`);
+    assert.equal(at(shown.body, 'spec', 'size'), 7);
+    const watch = await server.watch(`${jars}?watch=1`);
+    await server.ask('DELETE', `${definitions}/jars.example.dev`);
     await watch.ended;
   });
 });

@@ -18,6 +18,7 @@ import { Tokens } from './auth/tokens.ts';
 import { Authorizer } from './authz/authorizer.ts';
 import { bootstrap, firstAddress } from './bootstrap.ts';
 import { cleanUpDefinitions } from './crd-cleanup.ts';
+import { keepEventsShort } from './expiry.ts';
 import { Faults } from './faults.ts';
 import { type App, handle } from './http/app.ts';
 import { handleUpgrade } from './http/upgrade.ts';
@@ -59,6 +60,7 @@ const version = 'v1.36.2';
 export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {
   const store = new Store();
   const registry = new Registry();
+  const watches = new Watches();
   const serviceAddress = firstAddress(options.serviceCidr);
   const hosts = [
     ...new Set([options.host, '127.0.0.1', serviceAddress]),
@@ -70,6 +72,12 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   ].filter((host) => host !== '0.0.0.0');
   const credentials = loadCredentials(options.dataDir, hosts);
   const authorizer = new Authorizer(store);
+  registry.onChange(() => {
+    // What a definition no longer serves cannot be watched either.
+    for (const watch of watches.running) {
+      if (!registry.anyVersion(watch.group, watch.resource)) watch.close(false);
+    }
+  });
   const admission = new Admission([
     namespaceLifecycle,
     serviceAccounts,
@@ -82,7 +90,6 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const core: Core = { store, registry, admission, serviceCidr: options.serviceCidr, now: () => new Date() };
   for (const kind of builtinKinds({ CustomResourceDefinition: crdRules(registry) })) registry.add(kind);
   const tokens = new Tokens(store, credentials.serviceAccountKey, credentials.serviceAccountPublicKey);
-  const watches = new Watches();
   const app: App = {
     core,
     tokens,
@@ -99,6 +106,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
       }),
   };
   cleanUpDefinitions(core);
+  const stopExpiry = keepEventsShort(store);
 
   const sockets = new Set<Duplex>();
   const server = createServer(
@@ -131,6 +139,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     tokenFor: (user) => tokens.tokenFor(user),
     stop: () =>
       new Promise((resolve, reject) => {
+        stopExpiry();
         server.close((error) => (error ? reject(error) : resolve()));
         for (const socket of sockets) socket.destroy();
       }),

@@ -8,7 +8,6 @@ const subresourceVerbs: Readonly<Record<string, readonly string[]>> = {
   status: statusVerbs,
   scale: statusVerbs,
   ephemeralcontainers: statusVerbs,
-  resize: statusVerbs,
   finalize: ['update'],
   log: ['get'],
   exec: ['create', 'get'],

@@ -83,7 +83,7 @@ const groups: readonly [group: string, version: string, rows: readonly Row[]][] 
         short: 'po',
         categories: 'all',
         generation: true,
-        sub: 'status binding eviction log exec attach portforward proxy ephemeralcontainers resize',
+        sub: 'status binding eviction log exec attach portforward proxy ephemeralcontainers',
         fields: podFields,
       },
       { kind: 'PodTemplate', resource: 'podtemplates' },

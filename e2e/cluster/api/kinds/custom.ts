@@ -1,6 +1,16 @@
 /** Custom resources: the kinds that a CustomResourceDefinition declares. */
 import { type FieldError, type FieldErrorType, field } from '../errors.ts';
-import { type ApiObject, asList, asObject, asObjects, asString, at, type Json } from '../json.ts';
+import {
+  type ApiObject,
+  asList,
+  asObject,
+  asObjects,
+  asString,
+  at,
+  clone,
+  equal,
+  type Json,
+} from '../json.ts';
 import { compileRules } from '../schema/cel.ts';
 import { applyDefaults, dropNulls } from '../schema/default.ts';
 import { reference } from '../schema/models.ts';
@@ -109,6 +119,28 @@ function withMetadata(schema: Schema): Schema {
   };
 }
 
+/**
+ * How a version shows what is stored: under its own apiVersion, and with defaults that came into the schema after the
+ * object was written.
+ */
+function conversion(version: string, schema: Schema): NonNullable<Kind['convert']> {
+  const shown = new WeakMap<ApiObject, ApiObject>();
+  return {
+    from(stored) {
+      let object = shown.get(stored);
+      if (!object) {
+        const defaulted = clone(stored);
+        applyDefaults(defaulted, schema);
+        object = equal(defaulted, stored) ? stored : defaulted;
+        if (object.apiVersion !== version) object = { ...object, apiVersion: version };
+        shown.set(stored, object);
+      }
+      return object;
+    },
+    to: (object) => object,
+  };
+}
+
 /** The kinds of a CRD, one per served version; none before its names are accepted. */
 export function customKinds(crd: ApiObject): Kind[] {
   const spec = asObject(crd['spec']);
@@ -163,6 +195,7 @@ export function customKinds(crd: ApiObject): Kind[] {
         printer: printerOf(version),
         rules: rulesOf(schema, withoutDot(scale['specReplicasPath']) || undefined),
         custom: true,
+        convert: conversion(`${group}/${name}`, schema),
       };
     });
 }

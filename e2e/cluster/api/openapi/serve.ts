@@ -101,5 +101,11 @@ export function serveOpenApi(
     ? documentOf(registry, path.slice('/openapi/v3/'.length))
     : undefined;
   if (!entry) throw pathNotFound();
-  sendText(response, 200, entry.text, { headers: { etag: JSON.stringify(entry.hash) } });
+  const etag = JSON.stringify(entry.hash);
+  if (request.headers['if-none-match'] === etag) {
+    response.writeHead(304, { etag });
+    response.end();
+    return;
+  }
+  sendText(response, 200, entry.text, { headers: { etag } });
 }

@@ -1,7 +1,7 @@
 /** `x-kubernetes-validations`: compiled once per CRD version, evaluated on every write, transition rules included. */
 import { Environment, type ParseResult } from '@marcbachmann/cel-js';
 import { FieldError, type FieldErrorType, field } from '../errors.ts';
-import { type ApiObject, canonical, isObject, type Json, type JsonObject, own } from '../json.ts';
+import { type ApiObject, canonical, equal, isObject, type Json, type JsonObject, own } from '../json.ts';
 import { mentions, undefinedFields } from './cel-check.ts';
 import { registerLibrary } from './cel-library.ts';
 import { optionalOf, toCel } from './cel-values.ts';
@@ -111,9 +111,9 @@ function evaluateNode(
   update: boolean,
 ): void {
   if (value === undefined || value === null) return;
-  // What has not changed is not held against an update, so that rules can be tightened.
-  const same = update && old !== undefined && canonical(value) === canonical(old);
   if (node.rules.length > 0) {
+    // What has not changed is not held against an update, so that rules can be tightened.
+    const same = update && old !== undefined && equal(value, old);
     const self = toCel(value, node.schema, root);
     const oldSelf = old === undefined ? undefined : toCel(old, node.schema, root);
     for (const rule of node.rules) {
