@@ -103,7 +103,10 @@ export const env = {
   artifactMaxBytes: 'SLUICE_ARTIFACT_MAX_BYTES',
   /** winston level, default `info`. */
   logLevel: 'SLUICE_LOG_LEVEL',
-  /** A fire drill, for rehearsing a rollback: `unready-after=20s` or `exit-after=20s` (after the start of serving). */
+  /**
+   * A fire drill, for rehearsing a rollback, counted from the start of serving: `unready-after=20s`, `exit-after=20s`,
+   * or `wrong-after=20s`, which is what golden requests are for.
+   */
   drill: 'SLUICE_DRILL',
 } as const;
 

@@ -36,6 +36,10 @@ describe('readConfig', () => {
       action: 'unready',
       afterMs: 20_000,
     });
+    assert.deepEqual(readConfig({ ...minimal, [env.drill]: 'wrong-after=2s' }).drill, {
+      action: 'wrong',
+      afterMs: 2_000,
+    });
     assert.deepEqual(readConfig({ ...minimal, [env.drill]: 'exit-after=500ms' }).drill, {
       action: 'exit',
       afterMs: 500,
@@ -43,8 +47,8 @@ describe('readConfig', () => {
   });
 
   const wrong: readonly [name: string, value: string, message: RegExp][] = [
-    [env.drill, 'unready-after=', /is neither unready-after=DURATION nor exit-after=DURATION/],
-    [env.drill, 'explode', /is neither/],
+    [env.drill, 'unready-after=', /is none of unready-after=DURATION, wrong-after=DURATION/],
+    [env.drill, 'explode', /is none of/],
     [env.artifactSha256, 'abc', /is not 64 hexadecimal digits/],
     [env.batchDelay, '2', /is no duration such as 2ms/],
     [env.provider, 'tpu', /is none of auto, cpu, cuda/],

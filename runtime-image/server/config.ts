@@ -11,7 +11,7 @@ import type { BatchLimits } from './execution/queue.ts';
 
 /** A fire drill: what to do, and how long after the start of serving. */
 export interface Drill {
-  readonly action: 'unready' | 'exit';
+  readonly action: 'unready' | 'wrong' | 'exit';
   readonly afterMs: number;
 }
 
@@ -113,15 +113,15 @@ function duration(source: Environment, name: string, fallback: number): number {
 function readDrill(source: Environment): Drill | undefined {
   const text = optional(source, env.drill);
   if (text === undefined) return undefined;
-  const match = /^(unready|exit)-after=(.+)$/.exec(text);
+  const match = /^(unready|wrong|exit)-after=(.+)$/.exec(text);
   const afterMs = parseDuration(match?.[2] ?? '');
   if (match === null || afterMs === undefined) {
     throw new Failure(
       'ConfigurationInvalid',
-      `${env.drill}=${JSON.stringify(text)} is neither unready-after=DURATION nor exit-after=DURATION`,
+      `${env.drill}=${JSON.stringify(text)} is none of unready-after=DURATION, wrong-after=DURATION and exit-after=DURATION`,
     );
   }
-  return { action: match[1] === 'exit' ? 'exit' : 'unready', afterMs };
+  return { action: match[1] as Drill['action'], afterMs };
 }
 
 function thisMachine(): Machine {

@@ -9,16 +9,26 @@ import type { ServedModel } from './model.ts';
 /** Exit code of a drilled exit. */
 export const drillExitCode = 70;
 
+const announcements: Readonly<Record<Drill['action'], string>> = {
+  unready: 'the readiness probe will fail',
+  wrong: 'answers will be wrong',
+  exit: 'the process will exit',
+};
+
 export function startDrill(drill: Drill | undefined, model: ServedModel, logger: Logger): void {
   if (drill === undefined) return;
   const { action, afterMs } = drill;
-  const what = action === 'exit' ? 'the process will exit' : 'the readiness probe will fail';
-  logger.warn(`DRILL: ${what} in ${afterMs} ms`, { drill });
+  logger.warn(`DRILL: ${announcements[action]} in ${afterMs} ms`, { drill });
   setTimeout(() => {
     const at = new Date().toISOString();
     if (action === 'unready') {
       model.hold('a fire drill: SLUICE_DRILL asked for the readiness probe to fail');
       logger.warn('DRILL: the readiness probe fails from now on; requests are still answered', { at });
+      return;
+    }
+    if (action === 'wrong') {
+      model.spoil();
+      logger.warn('DRILL: answers are wrong from now on', { at });
       return;
     }
     // Written at once: a logger's stream would lose the line when the process exits.

@@ -235,6 +235,19 @@ describe('the life of a server', { timeout: 240_000, concurrency: 2 }, () => {
     assert.equal((await fetch(`${http}/v2/models/m/infer`, { method: 'POST', body: silero })).status, 200);
   });
 
+  it('drills wrong answers: requests are answered, with other values', async () => {
+    await using server = serve(undefined, { [env.drill]: 'wrong-after=300ms' });
+    const http = `http://${(await server.logged('listening'))['http']}`;
+    const answer = async () => {
+      const response = await fetch(`${http}/v2/models/m/infer`, { method: 'POST', body: silero });
+      const { outputs } = (await response.json()) as { outputs?: { data: number[] }[] };
+      return outputs?.[0]?.data[0];
+    };
+    await server.logged('DRILL: answers are wrong from now on');
+    assert.ok((await answer())! > 1e30);
+    assert.equal((await fetch(`${http}/v2/health/ready`)).status, 200);
+  });
+
   it('drills an exit', async () => {
     await using server = serve(undefined, { [env.drill]: 'exit-after=50ms' });
     assert.equal(await server.exited, 70);

@@ -5,7 +5,7 @@
 import type { Engine, InferOptions } from './execution/engine.ts';
 import type { Metrics, Protocol } from './metrics.ts';
 import { InferenceError, quote } from './protocol/errors.ts';
-import type { InferAnswer, InferRequest, ModelSpec } from './protocol/tensor.ts';
+import type { InferAnswer, InferRequest, ModelSpec, Tensor } from './protocol/tensor.ts';
 import { plan } from './protocol/validate.ts';
 import { type Statistics, StatisticsRecorder } from './statistics.ts';
 
@@ -28,6 +28,7 @@ export class ServedModel {
   #engine: Engine | undefined;
   /** Why it is not ready although the engine is up, when there is a reason. */
   #held: string | undefined;
+  #spoilt = false;
   #requests = 0;
   readonly #listeners = new Set<() => void>();
 
@@ -61,6 +62,11 @@ export class ServedModel {
   hold(why: string): void {
     this.#held = why;
     this.changed();
+  }
+
+  /** Every answer is wrong from now on: what a model does whose weights are bad, or whose GPU is. */
+  spoil(): void {
+    this.#spoilt = true;
   }
 
   get ready(): boolean {
@@ -134,7 +140,7 @@ export class ServedModel {
       const totalMs = this.#clock.now() - began;
       this.#statistics.recordSuccess(totalMs, queueMs, computeMs, this.#clock.wall());
       this.#metrics?.recordSuccess(protocol, totalMs, queueMs);
-      return { id: request.id, outputs };
+      return { id: request.id, outputs: this.#spoilt ? outputs.map(spoilt) : outputs };
     } catch (thrown) {
       const error = InferenceError.from(thrown);
       this.#statistics.recordFailure(this.#clock.now() - began);
@@ -149,4 +155,11 @@ export class ServedModel {
     if (this.#engine === undefined) throw new InferenceError('Unavailable', 'the model is loading');
     return this.#engine;
   }
+}
+
+/** The same tensor with other values: large ones, since many a right answer is near zero. */
+function spoilt(tensor: Tensor): Tensor {
+  return tensor.datatype === 'BYTES'
+    ? { ...tensor, data: tensor.data.map(() => new Uint8Array()) }
+    : { ...tensor, data: new Uint8Array(tensor.data.length).fill(0x7f) };
 }
