@@ -1,76 +1,21 @@
 /** The node while the API server refuses, forgets, stalls and hangs up: in the end all is as if nothing had been. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readdirSync, readFileSync } from 'node:fs';
 import { after, before, it } from 'node:test';
-import { KubeClient } from '../../../kube-client/client.ts';
-import { type Connection, connect, loadConnection } from '../../../kube-client/connection.ts';
 import { resources } from '../../../kube-client/resources.ts';
 import type { FaultAction } from '../api/faults.ts';
-import { type ApiServer, startApiServer } from '../api/server.ts';
-import { addressesOf } from './addresses.ts';
-import { type RunningNode, startNode } from './node.ts';
 import type { Pod, PodSpec } from './pod.ts';
-import { podKubeconfigOf } from './pod-kubeconfig.ts';
-import { silent, testImages } from './testing.ts';
+import { type Served, serveNode } from './testing-server.ts';
 
-const user = 'system:node:n1';
 const namespace = 'default';
-const folder = mkdtempSync(join(tmpdir(), 'sn-'));
 const marker = `faults-${process.pid}`;
-let server: ApiServer;
-let node: RunningNode;
-let client: KubeClient;
-const connections: Connection[] = [];
+let served: Served;
 
 before(async () => {
-  server = await startApiServer({
-    host: '127.0.0.1',
-    port: 0,
-    dataDir: join(folder, 'api'),
-    serviceCidr: '127.83.0.0/16',
-  });
-  const admin = loadConnection({ kubeconfig: server.adminKubeconfig });
-  const own = connect({
-    server: server.url,
-    ca: { data: server.caPem },
-    token: { data: server.tokenFor(user) },
-  });
-  connections.push(admin, own);
-  client = new KubeClient(admin);
-  const named = (kind: string, name: string, rest: object = {}) => ({
-    apiVersion: 'v1',
-    kind,
-    metadata: { name, namespace },
-    ...rest,
-  });
-  await client.create(resources.serviceaccounts, namespace, named('ServiceAccount', 'default'));
-  await client.create(
-    resources.configmaps,
-    namespace,
-    named('ConfigMap', 'kube-root-ca.crt', { data: { 'ca.crt': server.caPem } }),
-  );
-  node = await startNode({
-    client: new KubeClient(own),
-    name: 'n1',
-    capacity: { cpu: '4', memory: '4Gi', pods: '50' },
-    podAddresses: addressesOf('127.84.0.0/24'),
-    rootDir: join(folder, 'n1'),
-    address: '127.84.1.1',
-    kubeconfig: podKubeconfigOf(server.url, server.caPem),
-    images: testImages,
-    logger: silent,
-    policy: { restartBackOff: { initial: 100, max: 500 }, retry: 100 },
-  });
+  served = await serveNode(83, { restartBackOff: { initial: 100, max: 500 }, retry: 100 });
 });
 
-after(async () => {
-  await node.stop();
-  for (const connection of connections) await connection.close?.();
-  await server.stop();
-  rmSync(folder, { recursive: true, force: true });
-});
+after(() => served.stop());
 
 function processes(): number {
   return readdirSync('/proc').filter((name) => {
@@ -86,7 +31,7 @@ async function until(what: string, holds: () => Promise<boolean>): Promise<void>
   const deadline = Date.now() + 40_000;
   while (!(await holds())) {
     if (Date.now() > deadline) {
-      const { items } = await client.list<Pod>(resources.pods, { namespace });
+      const { items } = await served.client.list<Pod>(resources.pods, { namespace });
       assert.fail(
         `never came: ${what}\n${JSON.stringify(items.map(({ metadata, status }) => [metadata.name, status]))}`,
       );
@@ -96,6 +41,7 @@ async function until(what: string, holds: () => Promise<boolean>): Promise<void>
 }
 
 it('brings every pod to its end, and leaves nothing behind', { timeout: 120_000 }, async (context) => {
+  const { client, server, user } = served;
   const actions: FaultAction[] = [
     { type: 'status', code: 500 },
     { type: 'status', code: 503 },

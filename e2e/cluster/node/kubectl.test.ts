@@ -2,83 +2,37 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
-import { KubeClient } from '../../../kube-client/client.ts';
-import { type Connection, loadConnection } from '../../../kube-client/connection.ts';
 import { resources } from '../../../kube-client/resources.ts';
 import { clients } from '../../tools/tools.ts';
-import { type ApiServer, startApiServer } from '../api/server.ts';
-import { createAuthority } from '../assets/certificates.ts';
-import { addressesOf } from './addresses.ts';
-import { type RunningNode, startNode } from './node.ts';
-import { podKubeconfigOf } from './pod-kubeconfig.ts';
 import { dictionary } from './spdy-headers.ts';
-import { silent, testImages } from './testing.ts';
+import { type Served, serveNode } from './testing-server.ts';
 
 describe('kubectl', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'sn-'));
-  const namespace = 'default';
   let program: string;
-  let server: ApiServer;
-  let connection: Connection;
-  let node: RunningNode;
+  let served: Served;
 
   before(async () => {
     program = (await clients()).kubectl;
-    server = await startApiServer({
-      host: '127.0.0.1',
-      port: 0,
-      dataDir: join(folder, 'api'),
-      serviceCidr: '127.85.0.0/16',
-    });
-    connection = loadConnection({ kubeconfig: server.adminKubeconfig });
-    const client = new KubeClient(connection);
-    const named = (kind: string, name: string, rest: object = {}) => ({
-      apiVersion: 'v1',
-      kind,
-      metadata: { name, namespace },
-      ...rest,
-    });
-    await client.create(resources.serviceaccounts, namespace, named('ServiceAccount', 'default'));
-    await client.create(
-      resources.configmaps,
-      namespace,
-      named('ConfigMap', 'kube-root-ca.crt', { data: { 'ca.crt': server.caPem } }),
-    );
-    node = await startNode({
-      client,
-      name: 'n1',
-      capacity: { cpu: '4', memory: '4Gi', pods: '20' },
-      podAddresses: addressesOf('127.86.0.0/24'),
-      rootDir: join(folder, 'n1'),
-      address: '127.86.1.1',
-      kubeconfig: podKubeconfigOf(server.url, server.caPem),
-      images: testImages,
-      serving: { ...createAuthority('kubelets').issue({ commonName: 'n1' }), clientCa: server.caPem },
-      logger: silent,
-    });
+    served = await serveNode(85);
     const readinessProbe = { httpGet: { path: '/ready', port: 8080 }, periodSeconds: 1 };
-    const spec = { nodeName: 'n1', containers: [{ name: 'c', image: 'test/server', readinessProbe }] };
-    await client.create(resources.pods, namespace, named('Pod', 'web', { spec }));
+    await served.client.create(resources.pods, 'default', {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'web', namespace: 'default' },
+      spec: { nodeName: 'n1', containers: [{ name: 'c', image: 'test/server', readinessProbe }] },
+    });
     const { code } = await kubectl(['wait', '--for=condition=Ready', 'pod/web', '--timeout=20s']);
     assert.equal(code, 0);
   });
 
-  after(async () => {
-    await node.stop();
-    await connection.close?.();
-    await server.stop();
-    rmSync(folder, { recursive: true, force: true });
-  });
+  after(() => served.stop());
 
   function start(args: readonly string[]): ChildProcess {
-    return spawn(program, ['--kubeconfig', server.adminKubeconfig, ...args], {
+    return spawn(program, ['--kubeconfig', served.server.adminKubeconfig, ...args], {
       stdio: 'pipe',
-      env: { HOME: folder },
+      env: { HOME: served.folder },
     });
   }
 

@@ -272,6 +272,22 @@ describe('a node that goes away', () => {
     assert.deepEqual(processesWith(marker), []);
   });
 
+  it('lets go of what had ended before it began', async () => {
+    const world = new World();
+    await world.start();
+    const name = world.run({
+      restartPolicy: 'Never',
+      containers: [{ name: 'c', image: 'test/sh', args: ['exit 0'] }],
+    });
+    await world.until('succeeded', () => world.pod(name)?.status?.phase === 'Succeeded');
+    await world.stop();
+    world.api.deletePod(`default/${name}`);
+    world.api.fail('delete', 1, 409);
+    await world.start();
+    await world.until('gone', () => !world.pod(name));
+    await world.end();
+  });
+
   it('leaves nothing behind when it is killed', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'sn-'));
     const marker = `marker-${process.pid}-kill`;

@@ -1,74 +1,29 @@
 /** The node under the embedded API server: what the fake API promises, the real one keeps. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { KubeClient } from '../../../kube-client/client.ts';
-import { type Connection, loadConnection } from '../../../kube-client/connection.ts';
+import type { KubeClient } from '../../../kube-client/client.ts';
 import { isNotFound } from '../../../kube-client/errors.ts';
 import { pathOf, resources } from '../../../kube-client/resources.ts';
-import { type ApiServer, startApiServer } from '../api/server.ts';
-import { createAuthority } from '../assets/certificates.ts';
-import { addressesOf } from './addresses.ts';
-import { type RunningNode, startNode } from './node.ts';
 import type { Pod, PodSpec } from './pod.ts';
-import { podKubeconfigOf } from './pod-kubeconfig.ts';
 import { type ServiceProxy, startServiceProxy } from './service-proxy.ts';
-import { silent, testImages } from './testing.ts';
+import { silent } from './testing.ts';
+import { type Served, serveNode } from './testing-server.ts';
 
 describe('a node under the embedded API server', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'sn-'));
   const namespace = 'default';
-  let server: ApiServer;
-  let connection: Connection;
+  let served: Served;
   let client: KubeClient;
-  let node: RunningNode;
   let proxy: ServiceProxy;
 
   before(async () => {
-    server = await startApiServer({
-      host: '127.0.0.1',
-      port: 0,
-      dataDir: join(folder, 'api'),
-      serviceCidr: '127.79.0.0/16',
-    });
-    connection = loadConnection({ kubeconfig: server.adminKubeconfig });
-    client = new KubeClient(connection);
-    // What controllers would have made by now.
-    const named = (kind: string, name: string, rest: object = {}) => ({
-      apiVersion: 'v1',
-      kind,
-      metadata: { name, namespace },
-      ...rest,
-    });
-    await client.create(resources.serviceaccounts, namespace, named('ServiceAccount', 'default'));
-    await client.create(
-      resources.configmaps,
-      namespace,
-      named('ConfigMap', 'kube-root-ca.crt', { data: { 'ca.crt': server.caPem } }),
-    );
-    node = await startNode({
-      client,
-      name: 'n1',
-      capacity: { cpu: '4', memory: '4Gi', pods: '20' },
-      podAddresses: addressesOf('127.80.0.0/24'),
-      rootDir: join(folder, 'n1'),
-      address: '127.80.1.1',
-      kubeconfig: podKubeconfigOf(server.url, server.caPem),
-      images: testImages,
-      serving: { ...createAuthority('kubelets').issue({ commonName: 'n1' }), clientCa: server.caPem },
-      logger: silent,
-    });
+    served = await serveNode(79);
+    client = served.client;
     proxy = await startServiceProxy({ client, logger: silent });
   });
 
   after(async () => {
     await proxy.stop();
-    await node.stop();
-    await connection.close?.();
-    await server.stop();
-    rmSync(folder, { recursive: true, force: true });
+    await served.stop();
   });
 
   async function run(name: string, spec: PodSpec): Promise<void> {

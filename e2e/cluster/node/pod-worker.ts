@@ -5,8 +5,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { isNotFound, KubeError } from '../../../kube-client/errors.ts';
-import { resources } from '../../../kube-client/resources.ts';
 import type { Rejection } from './admission.ts';
 import { StartError } from './container-process.ts';
 import { ContainerRun } from './container-run.ts';
@@ -19,13 +17,12 @@ import { referenceTo } from './event-recorder.ts';
 import { hear, type News, newRuntime, type PodRuntime } from './lifecycle.ts';
 import { lookupsOf, tokensOf } from './lookups.ts';
 import { allContainers, type Container, type Pod, podKey } from './pod.ts';
+import { removePod } from './pod-removal.ts';
 import { podStatus } from './pod-status.ts';
 import { quantity } from './quantity.ts';
 import { StatusWriter } from './status-writer.ts';
 import { type Action, step } from './step.ts';
 import { Volumes } from './volumes.ts';
-
-const deletePause = 500;
 
 export class PodWorker {
   readonly #node: NodeContext;
@@ -311,23 +308,9 @@ export class PodWorker {
   }
 
   async #delete(): Promise<void> {
-    const { api, clock, logger } = this.#node;
-    const { namespace, name, uid } = this.#pod.metadata;
     // Whoever watches the pod learns how it ended before it is gone.
     await this.#status.flush();
-    for (let pause = deletePause; !this.#closed; pause = Math.min(pause * 2, 10_000)) {
-      try {
-        await api.delete(resources.pods, namespace, name, { gracePeriodSeconds: 0, preconditions: { uid } });
-        break;
-      } catch (thrown) {
-        const error = KubeError.from(thrown);
-        if (isNotFound(thrown) || error.code === 409) break;
-        logger.warn('pod not deleted', { pod: podKey(this.#pod), error: error.message });
-        await new Promise<void>((resolve) => {
-          clock.after(error.retryAfterMs ?? pause, resolve);
-        });
-      }
-    }
+    await removePod(this.#pod, this.#node, () => this.#closed);
     await this.#forget();
   }
 

@@ -1,17 +1,17 @@
 /** The pods bound to a node: one worker each, from the moment they appear until nothing of them is left. */
-import { KubeError } from '../../../kube-client/errors.ts';
-import { resources } from '../../../kube-client/resources.ts';
 import { refusal } from './admission.ts';
 import type { NodeContext } from './context.ts';
 import { memoryOfGroups } from './memory.ts';
 import type { Pod } from './pod.ts';
-import { podKey } from './pod.ts';
+import { removePod } from './pod-removal.ts';
 import { PodWorker } from './pod-worker.ts';
 import type { View } from './ports.ts';
 
 export class Pods {
   readonly #node: NodeContext;
   readonly #workers = new Map<string, PodWorker>();
+  /** Pods that ended in an earlier life of the node, and are being deleted. */
+  readonly #removing = new Set<string>();
   #unsubscribe: (() => void) | undefined;
   #cancelMeasure: (() => void) | undefined;
   #stopped = false;
@@ -55,7 +55,7 @@ export class Pods {
     const { phase } = pod.status ?? {};
     if (phase === 'Succeeded' || phase === 'Failed') {
       // It ended before this process began; all that is left to do is to let it be deleted.
-      if (pod.metadata.deletionTimestamp !== undefined) void this.#delete(pod);
+      if (pod.metadata.deletionTimestamp !== undefined) void this.#remove(pod);
       return;
     }
     const others = [...this.#workers.values()]
@@ -65,13 +65,12 @@ export class Pods {
     this.#workers.set(uid, new PodWorker(this.#node, pod, rejection, () => this.#workers.delete(uid)));
   }
 
-  async #delete(pod: Pod): Promise<void> {
-    const { namespace, name, uid } = pod.metadata;
-    const options = { gracePeriodSeconds: 0, preconditions: { uid } };
-    await this.#node.api.delete(resources.pods, namespace, name, options).catch((thrown: unknown) => {
-      const error = KubeError.from(thrown);
-      this.#node.logger.debug('pod not deleted', { pod: podKey(pod), error: error.message });
-    });
+  async #remove(pod: Pod): Promise<void> {
+    const { uid } = pod.metadata;
+    if (this.#removing.has(uid)) return;
+    this.#removing.add(uid);
+    await removePod(pod, this.#node, () => this.#stopped);
+    this.#removing.delete(uid);
   }
 
   #measureLater(): void {

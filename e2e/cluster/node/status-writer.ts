@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { isNotFound, KubeError } from '../../../kube-client/errors.ts';
 import { resources } from '../../../kube-client/resources.ts';
 import type { Pod, PodStatus } from './pod.ts';
+import { isOfAnother } from './pod-removal.ts';
 import type { Api, Clock, Logger } from './ports.ts';
 
 const firstPause = 50;
@@ -86,11 +87,6 @@ export class StatusWriter {
       };
     });
   }
-}
-
-/** The name belongs to another pod now. */
-function isOfAnother({ code, message }: KubeError): boolean {
-  return (code === 409 || code === 422) && /UID in precondition|metadata\.uid|uid mismatch/.test(message);
 }
 
 /** The status as a strategic merge patch: what was there and is no longer must be named as null. */
