@@ -87,10 +87,15 @@ export class World {
     const stopControllers = await startControllers({ kubeconfig, rootCa, nodeGraceMs: 3_600_000 });
     const address = `127.90.${process.pid % 250}.${worlds}`;
     const world = new World(folder, api, connect(loadAccess(kubeconfig)), stopControllers, address);
-    await world.#furnish();
-    await world.pods.start();
-    await world.router.start(address);
-    return world;
+    try {
+      await world.#furnish();
+      await world.pods.start();
+      await world.router.start(address);
+      return world;
+    } catch (error) {
+      await world.stop();
+      throw error;
+    }
   }
 
   async stop(): Promise<void> {
@@ -214,9 +219,10 @@ export class World {
       spec: {
         serve: { version: 'latest' },
         rollout: {
+          // The last hold is longer than an operator may be blind, so that no story turns on who was first.
           steps: [
-            { weight: 20, ...second },
-            { weight: 60, ...second },
+            { weight: 20, hold: '1s' },
+            { weight: 60, hold: '6s' },
           ],
           bake: '1s',
         },
