@@ -52,7 +52,15 @@ export const rules: Readonly<Record<string, Rule>> = {
   'runtime-image/router': { allowed: ['runtime-image', 'kube-client'] },
   e2e: { allowed: ['kube-client', contract], types: ['operator/api'] },
   'e2e/bench': {
-    allowed: ['kube-client', contract, 'runtime-image/testing', 'runtime-image/router/testing'],
+    allowed: [
+      'kube-client',
+      contract,
+      'e2e/cluster',
+      'e2e/demo',
+      'e2e/scenarios/harness',
+      'runtime-image/testing',
+      'runtime-image/router/testing',
+    ],
     types: ['operator/api'],
   },
   scripts: { allowed: [] },
