@@ -26,10 +26,9 @@ const width = 784;
 const rounds = 3;
 const measureMs = Number(process.argv[2] ?? 2) * 1000;
 
-const protocol = loadSync(
-  fileURLToPath(new URL('../../runtime-image/server/inference.proto', import.meta.url)),
-  { keepCase: true },
-);
+const protocol = loadSync(fileURLToPath(new URL('../../runtime-image/inference.proto', import.meta.url)), {
+  keepCase: true,
+});
 const service = protocol['inference.GRPCInferenceService'] as ServiceDefinition;
 const Stub = (
   loadPackageDefinition(protocol) as unknown as { inference: { GRPCInferenceService: typeof Client } }

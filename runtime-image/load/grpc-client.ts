@@ -1,4 +1,5 @@
 /** Open Inference Protocol v2 over gRPC, with raw tensors. */
+import { fileURLToPath } from 'node:url';
 import {
   Client as Channel,
   credentials,
@@ -29,7 +30,7 @@ interface Response {
 
 type Method = MethodDefinition<object, Response>;
 
-const description = loadSync(new URL('./inference.proto', import.meta.url).pathname, {
+const description = loadSync(fileURLToPath(new URL('../inference.proto', import.meta.url)), {
   keepCase: true,
   longs: Number,
   defaults: true,

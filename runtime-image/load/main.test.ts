@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import {
   Metadata,
   Server,
@@ -54,7 +55,9 @@ interface Message {
 }
 
 async function grpcServer(fault: Fault): Promise<{ address: string; close: () => Promise<void> }> {
-  const description = loadSync(new URL('./inference.proto', import.meta.url).pathname, { keepCase: true });
+  const description = loadSync(fileURLToPath(new URL('../inference.proto', import.meta.url)), {
+    keepCase: true,
+  });
   const server = new Server();
   let n = 0;
   server.addService(description['inference.GRPCInferenceService'] as ServiceDefinition, {

@@ -30,7 +30,7 @@ import { readInferRequest, writeInferAnswer } from '../protocol/grpc-wire.ts';
 import type { InferAnswerMessage, InferRequestMessage } from '../protocol/messages.ts';
 
 export const serviceName = 'inference.GRPCInferenceService';
-const protoPath = fileURLToPath(new URL('../inference.proto', import.meta.url));
+const protoPath = fileURLToPath(new URL('../../inference.proto', import.meta.url));
 const loaderOptions = { keepCase: true, longs: String, enums: String, defaults: true, oneofs: true } as const;
 
 /** The protocol's description; also what a client written in JavaScript needs. */

@@ -16,7 +16,7 @@ interface Method {
 }
 
 const options = { keepCase: true, longs: String, defaults: true, oneofs: true };
-const path = fileURLToPath(new URL('../inference.proto', import.meta.url));
+const path = fileURLToPath(new URL('../../inference.proto', import.meta.url));
 const { ModelInfer: library } = loadSync(path, options)['inference.GRPCInferenceService'] as unknown as {
   ModelInfer: Method;
 };
