@@ -10,7 +10,7 @@ import {
   type Pod,
   type PodDisruptionBudget,
 } from './machinery/kinds.ts';
-import { resolvePercent } from './machinery/quantity.ts';
+import { resolvePercent } from './machinery/percent.ts';
 import { sameStatus } from './machinery/same-status.ts';
 import { matches } from './machinery/selector.ts';
 

@@ -1,7 +1,8 @@
 /** Whether a pod that was bound to the node fits on it. Pure. */
+
+import { milli } from '../quantity.ts';
 import { isExtended } from './devices.ts';
 import type { Container, Pod, Quantities } from './pod.ts';
-import { milli } from './quantity.ts';
 
 export interface Rejection {
   readonly reason: string;

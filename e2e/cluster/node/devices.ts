@@ -1,8 +1,8 @@
 /** Gives out the node's extended resources one by one, each device to one container at a time. */
 import { createHash } from 'node:crypto';
+import { parseQuantity } from '../quantity.ts';
 import type { Container, Pod, Quantities } from './pod.ts';
 import { allContainers } from './pod.ts';
-import { quantity } from './quantity.ts';
 
 export interface Devices {
   /** Device IDs by container name and resource. Throws a RangeError, and takes nothing, when there are too few. */
@@ -23,7 +23,9 @@ export function devicesOf(node: string, capacity: Quantities): Devices {
     if (!isExtended(resource)) continue;
     free.set(
       resource,
-      Array.from({ length: Math.floor(quantity(amount)) }, (_, index) => deviceID(node, resource, index)),
+      Array.from({ length: Math.floor(parseQuantity(amount)) }, (_, index) =>
+        deviceID(node, resource, index),
+      ),
     );
   }
   const held = new Map<string, { readonly resource: string; readonly ids: readonly string[] }[]>();
@@ -48,7 +50,7 @@ export function devicesOf(node: string, capacity: Quantities): Devices {
       const take = (container: Container, keep: boolean) => {
         const own = new Map<string, readonly string[]>();
         for (const [resource, amount] of Object.entries(container.resources?.limits ?? {})) {
-          const count = Math.floor(quantity(amount));
+          const count = Math.floor(parseQuantity(amount));
           if (count === 0 || !free.has(resource)) continue;
           const pool = shared.get(resource) ?? [];
           const ids = keep ? pool.slice(0, count) : pool.splice(0, count);

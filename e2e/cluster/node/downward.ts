@@ -1,7 +1,8 @@
 /** Values that a pod may ask about itself. Pure. */
+
+import { parseQuantity } from '../quantity.ts';
 import type { Container, FieldRef, Pod, Quantities, ResourceFieldRef } from './pod.ts';
 import { allContainers } from './pod.ts';
-import { quantity } from './quantity.ts';
 
 export interface Place {
   readonly podAddress: string;
@@ -60,8 +61,8 @@ export function resourceValue(
   const [, kind, name = ''] = match;
   const own = kind === 'limits' ? container.resources?.limits?.[name] : container.resources?.requests?.[name];
   const written = own ?? (kind === 'limits' ? place.allocatable[name] : undefined) ?? 0;
-  const divisor = quantity(ref.divisor ?? 1) || 1;
-  return String(Math.ceil(Number((quantity(written) / divisor).toPrecision(15))));
+  const divisor = parseQuantity(ref.divisor ?? 1) || 1;
+  return String(Math.ceil(Number((parseQuantity(written) / divisor).toPrecision(15))));
 }
 
 /** One `key="value"` a line, as the downward API writes maps. */

@@ -5,6 +5,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { parseQuantity } from '../quantity.ts';
 import type { Rejection } from './admission.ts';
 import { StartError } from './container-process.ts';
 import { ContainerRun } from './container-run.ts';
@@ -19,7 +20,6 @@ import { lookupsOf, tokensOf } from './lookups.ts';
 import { allContainers, type Container, type Pod, podKey } from './pod.ts';
 import { removePod } from './pod-removal.ts';
 import { podStatus } from './pod-status.ts';
-import { quantity } from './quantity.ts';
 import { StatusWriter } from './status-writer.ts';
 import { type Action, step } from './step.ts';
 import { Volumes } from './volumes.ts';
@@ -106,7 +106,7 @@ export class PodWorker {
     return [...this.#runs].flatMap(([name, run]) => {
       const limit = this.#container(name)?.resources?.limits?.['memory'];
       if (limit === undefined) return [];
-      return [{ group: run.group, bytes: quantity(limit), exceed: () => run.kill('outOfMemory') }];
+      return [{ group: run.group, bytes: parseQuantity(limit), exceed: () => run.kill('outOfMemory') }];
     });
   }
 

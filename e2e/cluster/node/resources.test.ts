@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { milli, parseQuantity } from '../quantity.ts';
 import { addressesOf, formatAddress, parseAddress } from './addresses.ts';
 import { podRequests, refusal } from './admission.ts';
 import { devicesOf } from './devices.ts';
 import { podObject } from './fake-api.ts';
 import { findImage, repositoryOf } from './images.ts';
 import type { Container, Pod, Quantities } from './pod.ts';
-import { milli, quantity } from './quantity.ts';
 
 const with_ = (name: string, limits: Quantities, more: Partial<Container> = {}): Container => ({
   name,
@@ -31,9 +31,9 @@ describe('quantity', () => {
     [7, 7],
   ];
   for (const [written, value] of table)
-    it(`${written} is ${value}`, () => assert.equal(quantity(written), value));
+    it(`${written} is ${value}`, () => assert.equal(parseQuantity(written), value));
   for (const wrong of ['', 'x', '1 Gi', '1gi', '--1', '0x10', 'Infinity']) {
-    it(`${JSON.stringify(wrong)} is none`, () => assert.throws(() => quantity(wrong), RangeError));
+    it(`${JSON.stringify(wrong)} is none`, () => assert.throws(() => parseQuantity(wrong), RangeError));
   }
   it('is exact in thousandths', () => {
     assert.equal(milli('0.1') + milli('0.2'), milli('300m'));

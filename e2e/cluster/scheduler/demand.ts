@@ -1,5 +1,5 @@
 import type { Container, Node, Pod } from '../controllers/machinery/kinds.ts';
-import { parseQuantity } from '../controllers/machinery/quantity.ts';
+import { parseQuantity } from '../quantity.ts';
 
 /** Amounts by resource name, in base units (cores, bytes, devices). */
 export type Amounts = Readonly<Record<string, number>>;

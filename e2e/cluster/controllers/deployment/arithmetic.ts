@@ -1,5 +1,5 @@
 import type { IntOrString } from '../machinery/kinds.ts';
-import { resolvePercent } from '../machinery/quantity.ts';
+import { resolvePercent } from '../machinery/percent.ts';
 
 /** How far a rolling update may stray from the wanted number of pods. */
 export interface Fenceposts {

@@ -1,3 +1,5 @@
+/** Kubernetes quantities as numbers. */
+
 /** What each suffix of a Kubernetes quantity multiplies by. */
 const suffixes: Readonly<Record<string, number>> = {
   '': 1,
@@ -29,10 +31,7 @@ export function parseQuantity(quantity: string | number): number {
   return Number(digits + exponent) * (suffixes[suffix] ?? 1);
 }
 
-/** Resolves `25%` or an integer against a total; percentages round as told. */
-export function resolvePercent(value: number | string, total: number, round: 'up' | 'down'): number {
-  if (typeof value === 'number') return value;
-  if (!value.endsWith('%')) return Number.parseInt(value, 10);
-  const exact = (Number.parseInt(value, 10) * total) / 100;
-  return round === 'up' ? Math.ceil(exact) : Math.floor(exact);
+/** Like `parseQuantity`, in thousandths and whole: additions stay exact. */
+export function milli(quantity: string | number): number {
+  return Math.ceil(Number((parseQuantity(quantity) * 1_000).toPrecision(15)));
 }

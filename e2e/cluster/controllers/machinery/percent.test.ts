@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseQuantity, resolvePercent } from './quantity.ts';
+import { parseQuantity } from '../../quantity.ts';
+import { resolvePercent } from './percent.ts';
 
 test('quantities in all their forms', () => {
   const rows: readonly [string | number, number][] = [
