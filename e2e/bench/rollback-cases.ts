@@ -8,6 +8,8 @@ export interface Case {
   readonly name: string;
   readonly version: string;
   readonly candidate: Manifest;
+  /** Ready pods, of two, with which the version still keeps its traffic. */
+  readonly minReady: number;
   /** The reason that the version must be latched with; any of them. */
   readonly reasons: readonly string[];
   /** Makes it fail; absent where it fails by itself a while after its start. */
@@ -38,19 +40,22 @@ const golden = [
 ] as const;
 
 const candidate = (name: string, spec: VersionOptions['spec']): Manifest =>
-  version({ version: name, weights: 'v6', ...(spec === undefined ? {} : { spec }) });
+  version({ version: name, weights: 'v6', spec: { replicas: 2, ...spec } });
 
 export const cases = {
   probe: {
     name: 'readiness probe fails',
     version: '6.0.0',
     candidate: candidate('6.0.0', drilled('unready')),
+    // By default half of the pods must be ready.
+    minReady: 1,
     reasons: ['ReadinessLost'],
   },
   kill: {
     name: 'kill -9 of all pods',
     version: '6.1.0',
     candidate: candidate('6.1.0', { server: { gracePeriod: '5s' } }),
+    minReady: 1,
     reasons: ['ReadinessLost', 'CrashLoop'],
     strike: kill,
   },
@@ -59,6 +64,8 @@ export const cases = {
     // The request file of the load knows what this version must answer.
     version: '7.0.0',
     candidate: candidate('7.0.0', drilled('wrong', { golden, goldenPeriod: '1s' })),
+    // One wrong answer of one pod is enough.
+    minReady: 2,
     reasons: ['GoldenMismatch'],
   },
 } as const satisfies Record<string, Case>;

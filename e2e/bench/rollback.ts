@@ -23,8 +23,6 @@ import { type Case, cases } from './rollback-cases.ts';
 
 const barMs = 1_000;
 const stable = '5.0.0';
-/** Half of two pods must be ready, so the version has too few when the second goes. */
-const minReady = 1;
 
 interface Run {
   readonly run: number;
@@ -82,7 +80,7 @@ async function measure(session: Session, of: Case): Promise<Result> {
         rollback: { unreadyFor: '0s', startupDeadline: '60s' },
         retention: { warm: 0, parkAfter: '0s' },
       }),
-      version({ version: stable }),
+      version({ version: stable, spec: { replicas: 2 } }),
     );
     await stage.serves('vad', stable);
     const load = await stage.steadyLoad(Number(values.rate));
@@ -119,7 +117,7 @@ async function measure(session: Session, of: Case): Promise<Result> {
 /** One failure of a candidate that is on its way, or nothing when it failed before it had traffic at every router. */
 async function once(stage: Stage, of: Case, run: number): Promise<Run | undefined> {
   const { world } = stage;
-  const timing = timeRollback(world, { model: 'vad', version: of.version, minReady }, now);
+  const timing = timeRollback(world, { model: 'vad', version: of.version, minReady: of.minReady }, now);
   try {
     const status = () => world.model('vad')?.status;
     const latch = () => status()?.latched?.find((entry) => entry.version === of.version);
@@ -224,4 +222,6 @@ function quantile(list: readonly number[], part: number): number {
   return sorted[Math.max(0, Math.ceil(part * sorted.length) - 1)] ?? Number.NaN;
 }
 
-const round = (ms: number): number => Math.round(ms * 10) / 10;
+function round(ms: number): number {
+  return Math.round(ms * 10) / 10;
+}
