@@ -310,6 +310,8 @@ describe('live traffic', () => {
     world.run(seconds(3_600));
     assert.equal(world.weight('6.0.0'), 5);
     assert.equal(world.model?.status?.candidate?.waitingFor, 'Traffic');
+    const told = world.model?.status?.conditions?.find(({ type }) => type === 'Ready')?.message;
+    assert.equal(told, '6.0.0: step 1, waits for traffic');
     world.evidence = seen(50, 0);
     world.run(seconds(1));
     assert.equal(world.weight('6.0.0'), 25);
@@ -377,6 +379,7 @@ describe('people', () => {
     world.run(seconds(600));
     assert.equal(world.weight('6.0.0'), 5);
     assert.equal(world.condition('Ready'), 'False Paused');
+    assert.equal(world.condition('Ready', '7.0.0'), 'False Paused', 'it is wanted and not there');
     world.pods('6.0.0', 'crashing', 'crashing');
     world.settle();
     assert.equal(world.weight('6.0.0'), 0);
@@ -436,9 +439,12 @@ describe('a version that arrives in the middle of a rollout', () => {
     world.add('7.0.0');
     world.run(seconds(1));
     assert.equal(world.weight('6.0.0'), 25);
+    assert.equal(world.condition('Ready', '7.0.0'), 'False Queued');
+    assert.equal(world.condition('Reconciling', '7.0.0'), 'True Queued', 'kstatus: InProgress');
     world.run(seconds(70));
     assert.equal(world.model?.status?.stable, '6.0.0');
     assert.equal(world.weight('7.0.0'), 5);
+    assert.equal(world.condition('Ready', '7.0.0'), 'False RolloutInProgress');
     world.configure({ serve: { version: '5.0.0' } });
     world.run(seconds(1));
     assert.equal(world.weight('5.0.0'), 100, 'reverting a commit does not queue');

@@ -60,12 +60,13 @@ export function decideModel(observed: ModelObserved, now: number): ModelDecision
   const total = observed.routers.length;
   const allAcked = total > 0 && acked === total;
   const judgement = judge(observed.evidence, policy.analysis);
+  const requests = requestsOf(model);
   const rollout = advance({
     state,
     target,
     facts: seen,
     policy,
-    requests: requestsOf(model),
+    requests,
     judgement,
     retried: new Set(
       [...seen.values()]
@@ -87,7 +88,8 @@ export function decideModel(observed: ModelObserved, now: number): ModelDecision
     now,
   });
 
-  const context = { rollout, routers, minReady: policy.minReady, now };
+  const { paused } = requests;
+  const context = { rollout, target, paused, routers, minReady: policy.minReady, now };
   const versionStatuses = new Map<ModelVersion, ModelVersionStatus>([
     ...[...seen.values()].map(
       (version) =>

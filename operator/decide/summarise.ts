@@ -30,6 +30,8 @@ export interface VersionSummary {
   readonly digest?: string;
   readonly routers: RouterFacts;
   readonly minReady: number;
+  /** Why it has no part yet though the spec wants it. */
+  readonly delayed?: { readonly reason: 'Queued' | 'Paused'; readonly message: string };
 }
 
 const settled = no('Settled', 'nothing is left to do');
@@ -126,17 +128,18 @@ function promotedOf({ part, candidate, latch }: VersionSummary): Finding {
 }
 
 function versionReady(
-  { facts, part, weight, latch, candidate, routers, minReady }: VersionSummary,
+  { facts, part, weight, latch, candidate, routers, minReady, delayed }: VersionSummary,
   workload: Finding,
 ): Finding {
   if (latch !== undefined) return no(latch.reason as Reason, latch.message);
   if (facts.blocked !== undefined) return no(facts.blocked.reason, facts.blocked.message);
+  if (delayed !== undefined) return no(delayed.reason, delayed.message);
   switch (part.role) {
     case 'candidate': {
       const where =
         candidate === undefined || candidate.step === 0
           ? podsText(facts)
-          : `step ${candidate.step}, ${weight} % of the traffic`;
+          : `step ${candidate.step}, ${weight} % of the traffic${waitText(candidate)}`;
       return facts.failure === undefined
         ? no(candidate === undefined ? 'RolloutInProgress' : progressOf(candidate), where)
         : no(facts.failure.reason, facts.failure.message);
@@ -235,9 +238,19 @@ function modelReady({
 const progressOf = (candidate: Candidate): Reason =>
   candidate.waitingFor === 'Approval' ? 'AwaitingApproval' : 'RolloutInProgress';
 
+const waits = {
+  Approval: ', waits for the annotation sluice.dev/approve',
+  Routers: ', waits for routers to follow',
+  Traffic: ', waits for traffic',
+  Pods: ', waits for its pods',
+} as const satisfies Record<NonNullable<Candidate['waitingFor']>, string>;
+
+/** What a candidate waits for though its hold is over. */
+const waitText = ({ waitingFor }: Candidate): string => (waitingFor === undefined ? '' : waits[waitingFor]);
+
 const candidateText = (candidate: Candidate | undefined): string =>
   candidate === undefined
     ? 'nothing is being rolled out'
     : candidate.step === 0
-      ? `${candidate.version}: pods are starting`
-      : `${candidate.version}: step ${candidate.step}`;
+      ? `${candidate.version}: pods are starting${waitText(candidate)}`
+      : `${candidate.version}: step ${candidate.step}${waitText(candidate)}`;

@@ -9,7 +9,7 @@ import type { VersionObserved } from './observed.ts';
 import { handledRetry } from './requests.ts';
 import type { Part } from './roles.ts';
 import { optional } from './rollout/state.ts';
-import type { RolloutOutput } from './rollout/types.ts';
+import type { RolloutOutput, Target } from './rollout/types.ts';
 import type { Seen } from './see.ts';
 import { weightOf } from './shares.ts';
 import { type RouterFacts, summariseVersion } from './summarise.ts';
@@ -17,6 +17,8 @@ import { type RouterFacts, summariseVersion } from './summarise.ts';
 /** What the status of a version depends on besides the version. */
 export interface VersionContext {
   readonly rollout: RolloutOutput;
+  readonly target: Target;
+  readonly paused: boolean;
   readonly routers: RouterFacts;
   /** Fraction of the wanted pods below which there are too few. */
   readonly minReady: number;
@@ -39,6 +41,7 @@ export function versionStatus(version: Seen, part: Part, context: VersionContext
     ...optional('digest', artifact?.digest),
     routers,
     minReady,
+    ...optional('delayed', delayOf(version, part, context)),
   });
   return {
     observedGeneration: generation,
@@ -58,6 +61,16 @@ export function versionStatus(version: Seen, part: Part, context: VersionContext
     ...optional('artifact', artifact),
     ...optional('lastFailure', lastFailure(version, latch, now)),
   };
+}
+
+/** Why a version that the spec wants is neither stable nor the candidate. */
+function delayOf({ version }: Seen, part: Part, { rollout, target, paused }: VersionContext) {
+  const wanted = target.kind === 'version' && target.version === version;
+  if (!wanted || part.role === 'stable' || part.role === 'candidate') return undefined;
+  if (paused) return { reason: 'Paused' as const, message: 'rollouts are paused by sluice.dev/paused' };
+  const { candidate } = rollout.state;
+  if (candidate === undefined) return undefined;
+  return { reason: 'Queued' as const, message: `waits until the rollout of ${candidate.version} is over` };
 }
 
 /** The status of a ModelVersion whose version another one has. */
