@@ -227,7 +227,16 @@ export class KubeClient {
     } catch (error) {
       throw error instanceof KubeError ? error : wrap(error, `${method} ${path}`);
     } finally {
-      this.#options.observe?.({ method, path, purpose, code, seconds: (performance.now() - started) / 1000 });
+      // A caller that gave up is no failure of the server.
+      if (!o.signal?.aborted) {
+        this.#options.observe?.({
+          method,
+          path,
+          purpose,
+          code,
+          seconds: (performance.now() - started) / 1000,
+        });
+      }
     }
   }
 
