@@ -1,7 +1,7 @@
 /** The status of a Model. */
 
 import { servicePorts } from '#contract';
-import { conditionsFrom } from '../api/conditions.ts';
+import { conditionOf, conditionsFrom } from '../api/conditions.ts';
 import type { Model, ModelStatus } from '../api/generated/model.ts';
 import type { Reason } from '../api/reasons.ts';
 import type { Judgement } from './analysis/evidence.ts';
@@ -26,6 +26,8 @@ export interface ModelContext {
   readonly rollout: RolloutOutput;
   readonly target: Target;
   readonly problem: Problem | undefined;
+  /** Until when the problem may be one of order only. */
+  readonly patientUntil: number | undefined;
   readonly routers: RouterFacts;
   readonly judgement: Judgement;
   /** Counts the changes of traffic, this one included. */
@@ -35,7 +37,7 @@ export interface ModelContext {
 
 export function modelStatus(model: Model, context: ModelContext): ModelStatus {
   const { metadata, status } = model;
-  const { observed, seen, rollout, target, problem, routers, now } = context;
+  const { observed, seen, rollout, target, problem, patientUntil, routers, now } = context;
   const { stable, candidate } = rollout.state;
   const answering = rollout.shares.filter((share) => share.weight > 0);
   const findings = summariseModel({
@@ -44,6 +46,7 @@ export function modelStatus(model: Model, context: ModelContext): ModelStatus {
     servingPods: answering.reduce((sum, share) => sum + (seen.get(share.version)?.ready ?? 0), 0),
     hasVersions: seen.size > 0,
     ...optional('problem', problem),
+    passing: patientUntil !== undefined,
     routers,
     waitingFor: waitingFor(target, rollout),
     paused: requestsOf(model).paused,
@@ -52,7 +55,7 @@ export function modelStatus(model: Model, context: ModelContext): ModelStatus {
   return {
     observedGeneration: generation,
     conditions: conditionsFrom(findings, status?.conditions, generation, now),
-    phase: phaseOf(rollout, problem),
+    phase: phaseOf(rollout, patientUntil === undefined ? problem : undefined),
     ...statusFrom(rollout.state),
     ...optional('candidate', candidateStatus(status, context)),
     handled: handledOf(model),
@@ -105,6 +108,21 @@ export function problemOf(
   const blocked = target.kind === 'version' ? seen.get(target.version)?.blocked : undefined;
   if (problem !== undefined || blocked === undefined || target.kind !== 'version') return problem;
   return { reason: blocked.reason, message: `${target.version}: ${blocked.message}` };
+}
+
+/** Objects that one apply creates come one after the other, in an order that nobody can rely on. */
+const patienceMs = 5_000;
+
+/** Until when a version that the spec names and that does not exist may still be on its way, or undefined. */
+export function patienceOf(
+  status: ModelStatus | undefined,
+  problem: Problem | undefined,
+  now: number,
+): number | undefined {
+  if (problem?.reason !== 'VersionNotFound') return undefined;
+  const ready = conditionOf(status?.conditions, 'Ready');
+  const since = ready?.reason === problem.reason ? Date.parse(ready.lastTransitionTime) : now;
+  return now < since + patienceMs ? since + patienceMs : undefined;
 }
 
 /** Members of a split that should have a share and have none yet. */

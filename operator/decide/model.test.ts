@@ -476,7 +476,7 @@ describe('a fixed split', () => {
   it('with a version that does not exist changes nothing and names the field', () => {
     const world = serving();
     world.configure({ serve: { split: [...split, { version: '9', weight: 1 }] } });
-    world.settle();
+    world.run(seconds(5));
     assert.equal(world.weight('5.0.0'), 100);
     assert.equal(world.condition('Stalled'), 'True VersionNotFound');
     const stalled = world.model?.status?.conditions?.find((condition) => condition.type === 'Stalled');
@@ -484,6 +484,33 @@ describe('a fixed split', () => {
       stalled!.message,
       /^spec\.serve\.split\[1\]\.version: no ModelVersion .* "6\.0\.0"; it has 5\.0\.0$/,
     );
+  });
+});
+
+describe('a version that is named before it exists', () => {
+  it('is waited for without alarm, for as long as one apply may take', () => {
+    const world = serving();
+    world.configure({ serve: { version: '6.0.0' } });
+    const { requeueAfterMs } = world.settle();
+    assert.equal(world.condition('Ready'), 'False VersionNotFound');
+    assert.equal(world.condition('Reconciling'), 'True VersionNotFound', 'kstatus: InProgress');
+    assert.equal(world.condition('Stalled'), 'False Settled');
+    assert.equal(requeueAfterMs, seconds(5));
+    world.add('6.0.0');
+    world.run(seconds(1));
+    assert.equal(world.condition('Ready'), 'False RolloutInProgress');
+  });
+
+  it('stalls the Model when it does not come', () => {
+    const world = serving();
+    world.configure({ serve: { version: '6.0.0' } });
+    world.run(seconds(5));
+    assert.equal(world.condition('Reconciling'), 'False Settled');
+    assert.equal(world.condition('Stalled'), 'True VersionNotFound', 'kstatus: Failed');
+    assert.equal(world.model?.status?.phase, 'Stalled');
+    world.add('6.0.0');
+    world.run(seconds(1));
+    assert.equal(world.condition('Stalled'), 'False Settled');
   });
 });
 

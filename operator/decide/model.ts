@@ -8,7 +8,7 @@ import { isTerminating } from '../api/kubernetes.ts';
 import { implicitLabel } from '../api/labels.ts';
 import { judge } from './analysis/evidence.ts';
 import { changeEvents, type DecidedEvent, rolloutEvents } from './events.ts';
-import { modelStatus, problemOf } from './model-status.ts';
+import { modelStatus, patienceOf, problemOf } from './model-status.ts';
 import type { ModelObserved } from './observed.ts';
 import { policyOf } from './policy.ts';
 import { isRetried, requestsOf } from './requests.ts';
@@ -88,6 +88,8 @@ export function decideModel(observed: ModelObserved, now: number): ModelDecision
     now,
   });
 
+  const obstacle = problemOf(observed, seen, target, problem);
+  const patientUntil = patienceOf(model?.status, obstacle, now);
   const { paused } = requests;
   const context = { rollout, target, paused, routers, minReady: policy.minReady, now };
   const versionStatuses = new Map<ModelVersion, ModelVersionStatus>([
@@ -107,7 +109,8 @@ export function decideModel(observed: ModelObserved, now: number): ModelDecision
           seen,
           rollout,
           target,
-          problem: problemOf(observed, seen, target, problem),
+          problem: obstacle,
+          patientUntil,
           routers,
           judgement,
           generation,
@@ -128,7 +131,7 @@ export function decideModel(observed: ModelObserved, now: number): ModelDecision
       ...(model === undefined ? [] : changeEvents(model, status?.conditions)),
       ...[...versionStatuses].flatMap(([version, { conditions }]) => changeEvents(version, conditions)),
     ],
-    ...optional('requeueAfterMs', soonest(rollout, parts, policy.bakeMs, now)),
+    ...optional('requeueAfterMs', soonest(rollout, parts, [patientUntil], policy.bakeMs, now)),
   };
 }
 
@@ -191,11 +194,12 @@ function implicitChange({ model, versions }: ModelObserved): 'create' | 'delete'
 function soonest(
   { wakeAt, state }: RolloutOutput,
   parts: ReadonlyMap<string, Part>,
+  others: readonly (number | undefined)[],
   bakeMs: number,
   now: number,
 ): number | undefined {
   const baked = state.stableSince === undefined ? undefined : state.stableSince + bakeMs;
-  const due = [wakeAt, baked, ...[...parts.values()].map((part) => part.parksAt)];
+  const due = [wakeAt, baked, ...others, ...[...parts.values()].map((part) => part.parksAt)];
   const ahead = due.filter((at) => at !== undefined).filter((at) => at > now);
   return ahead.length === 0 ? undefined : Math.min(...ahead) - now;
 }

@@ -176,6 +176,8 @@ export interface ModelSummary {
   readonly servingPods: number;
   readonly hasVersions: boolean;
   readonly problem?: { readonly reason: Reason; readonly message: string };
+  /** Whether the problem is likely to go away by itself in a moment. */
+  readonly passing: boolean;
   readonly routers: RouterFacts;
   /** Members of a split that have no share yet, though they should. */
   readonly waitingFor: readonly string[];
@@ -186,7 +188,9 @@ export interface ModelSummary {
 export function summariseModel(summary: ModelSummary): Findings {
   const ready = modelReady(summary);
   const stalled: Finding =
-    summary.problem === undefined ? unhindered : yes(summary.problem.reason, summary.problem.message);
+    summary.problem === undefined || summary.passing
+      ? unhindered
+      : yes(summary.problem.reason, summary.problem.message);
   const route = routed(summary.routers);
   return {
     Ready: ready,
