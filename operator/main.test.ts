@@ -108,14 +108,15 @@ test('it leads, is ready, and on SIGTERM gives the lease back and ends with 0', 
 test('a second replica is ready without leading, and takes over when the first ends', async () => {
   const a = new Process('a');
   await until('a works', () => a.said(/holds the lease/));
-  const b = new Process('b');
+  // Its tries are so far apart that only its watch can tell it in time.
+  const b = new Process('b', ['--retry-period=20s', '--renew-deadline=30s', '--lease-duration=40s']);
   await until('b has its caches', () => b.said(/caches are filled/));
   assert.equal((await b.get('health', '/readyz')).status, 200);
   assert.match((await b.get('metrics', '/metrics')).text, /^sluice_leader 0$/m);
   const ended = performance.now();
   a.child.kill('SIGTERM');
   await until('b works', () => b.said(/holds the lease/));
-  assert.ok(performance.now() - ended < 1_500, `took over after ${performance.now() - ended} ms`);
+  assert.ok(performance.now() - ended < 10_000, `took over after ${performance.now() - ended} ms`);
   assert.equal(lease()?.holderIdentity, 'b');
 });
 
