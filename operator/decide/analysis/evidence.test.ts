@@ -23,10 +23,10 @@ const block = (
   timed: requests,
 });
 
-function after(blocks: number, stable: Totals, candidate: Totals, by: AnalysisPolicy = policy): Evidence {
+function after(blocks: number, stable: Totals, candidate: Totals, by = policy, within = bounds): Evidence {
   let evidence = freshEvidence;
   for (let count = 0; count < blocks; count += 1)
-    evidence = weigh(evidence, { stable, candidate }, bounds, by);
+    evidence = weigh(evidence, { stable, candidate }, within, by);
   return evidence;
 }
 
@@ -61,6 +61,25 @@ describe('the judgement of live traffic', () => {
     const same = block(10, 0, [5, 5, 0, 0, 0, 0]);
     const stable = block(90, 0, [50, 40, 0, 0, 0, 0]);
     assert.equal(judge(after(60, stable, same), policy).verdict, 'Pass');
+  });
+
+  it('means the ratio that it says, with buckets as fine as those of the routers', () => {
+    const fine = Array.from({ length: 60 }, (_, index) => 1.15 ** index);
+    /** A tenth of the requests each at 10 levels, of which the slowest takes `worstMs`. */
+    const upTo = (worstMs: number, requests: number): Totals => {
+      const latency = new Array<number>(fine.length + 1).fill(0);
+      for (let level = 1; level <= 10; level += 1) {
+        const bucket = fine.findIndex((bound) => bound >= (worstMs * level) / 10);
+        latency[bucket]! += requests / 10;
+      }
+      return { requests, errors: 0, latency, timed: requests };
+    };
+    for (const worst of [40, 45, 50, 55, 60, 65]) {
+      const verdict = (ratio: number) =>
+        judge(after(100, upTo(worst, 90), upTo(worst * ratio, 10), policy, fine), policy).verdict;
+      assert.equal(verdict(1.25), 'Pass', `${worst} ms`);
+      assert.equal(verdict(1.85), 'Fail', `${worst} ms`);
+    }
   });
 
   it('takes for evidence only what was timed, not what it stands for', () => {

@@ -108,7 +108,11 @@ const errorsOf = ({ errors, requests }: Totals): Counts => ({
   total: requests,
 });
 
-/** First bucket that is slow; undefined until stable's quantile is known from enough timed requests. */
+/**
+ * First bucket that is slow; undefined until stable's quantile is known from enough timed requests. The quantile is
+ * interpolated in its bucket, and the limit is the bound nearest to it: rounding both up would let a candidate be
+ * slower by two more buckets than it may be. Wherever the limit lies, stable's own slow requests are counted by it too.
+ */
 function slowFrom(
   stable: Totals,
   boundsMs: readonly number[],
@@ -121,10 +125,15 @@ function slowFrom(
     seen += count;
     return seen >= total * quantile;
   });
-  const bound = boundsMs[bucket];
-  if (bound === undefined) return undefined;
-  const slow = boundsMs.findIndex((candidate) => candidate >= bound * maxRatio);
-  return slow < 0 ? undefined : slow + 1;
+  const upper = boundsMs[bucket];
+  if (upper === undefined) return undefined;
+  const lower = boundsMs[bucket - 1] ?? upper;
+  const above = (seen - total * quantile) / stable.latency[bucket]!;
+  const limit = maxRatio * upper * (lower / upper) ** above;
+  const next = boundsMs.findIndex((bound) => bound >= limit);
+  if (next < 0) return undefined;
+  const isNearer = next > 0 && limit / boundsMs[next - 1]! < boundsMs[next]! / limit;
+  return isNearer ? next : next + 1;
 }
 
 /** Timed requests at or above a bucket. Estimates are scaled back to what was timed: only that is evidence. */
