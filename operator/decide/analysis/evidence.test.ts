@@ -74,11 +74,12 @@ describe('the judgement of live traffic', () => {
       }
       return { requests, errors: 0, latency, timed: requests };
     };
+    const strict = { ...policy, latency: { quantile: 0.99, maxRatio: 1.2 } };
     for (const worst of [40, 45, 50, 55, 60, 65]) {
       const verdict = (ratio: number) =>
-        judge(after(100, upTo(worst, 90), upTo(worst * ratio, 10), policy, fine), policy).verdict;
-      assert.equal(verdict(1.25), 'Pass', `${worst} ms`);
-      assert.equal(verdict(1.85), 'Fail', `${worst} ms`);
+        judge(after(100, upTo(worst, 90), upTo(worst * ratio, 10), strict, fine), strict).verdict;
+      assert.equal(verdict(1.1), 'Pass', `${worst} ms`);
+      assert.equal(verdict(1.35), 'Fail', `${worst} ms`);
     }
   });
 
