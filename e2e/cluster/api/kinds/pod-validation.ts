@@ -215,6 +215,40 @@ function validateProbe(probe: JsonObject, path: string): FieldError[] {
   return errors;
 }
 
+/** In the order in which Kubernetes looks at them. */
+const volumeSources = [
+  'emptyDir',
+  'hostPath',
+  'gitRepo',
+  'gcePersistentDisk',
+  'awsElasticBlockStore',
+  'secret',
+  'nfs',
+  'iscsi',
+  'glusterfs',
+  'flocker',
+  'persistentVolumeClaim',
+  'rbd',
+  'cinder',
+  'cephfs',
+  'quobyte',
+  'downwardAPI',
+  'fc',
+  'flexVolume',
+  'configMap',
+  'azureFile',
+  'vsphereVolume',
+  'portworxVolume',
+  'azureDisk',
+  'storageos',
+  'photonPersistentDisk',
+  'projected',
+  'scaleIO',
+  'csi',
+  'ephemeral',
+  'image',
+];
+
 function validateVolumes(volumes: readonly JsonObject[], path: string): FieldError[] {
   const errors: FieldError[] = [];
   const names = new Set<string>();
@@ -225,7 +259,7 @@ function validateVolumes(volumes: readonly JsonObject[], path: string): FieldErr
     else for (const why of isLabel(name)) errors.push(field.invalid(`${where}.name`, name, why));
     if (names.has(name)) errors.push(field.duplicate(`${where}.name`, name));
     names.add(name);
-    const sources = Object.keys(volume).filter((key) => key !== 'name' && volume[key] !== undefined);
+    const sources = volumeSources.filter((key) => volume[key] !== undefined);
     for (const extra of sources.slice(1)) {
       errors.push(field.forbidden(`${where}.${extra}`, 'may not specify more than 1 volume type'));
     }

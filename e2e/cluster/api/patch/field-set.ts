@@ -117,12 +117,14 @@ export class FieldSet {
     return true;
   }
 
-  /** Every path of the set, sorted, as people read them: `.spec.containers[name="a"].image`. */
+  /** Every path of the set as people read it: `.spec.containers[name="a"].image`. What ends at a level comes first. */
   paths(prefix = ''): string[] {
-    const found: string[] = this.member ? [prefix] : [];
-    for (const element of [...this.children.keys()].sort()) {
+    const elements = [...this.children.keys()].sort();
+    const found = elements
+      .filter((element) => this.children.get(element)!.member)
+      .map((each) => prefix + readable(each));
+    for (const element of elements)
       found.push(...this.children.get(element)!.paths(prefix + readable(element)));
-    }
     return found;
   }
 }

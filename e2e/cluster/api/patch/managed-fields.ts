@@ -10,7 +10,7 @@ import {
 } from '../json.ts';
 import type { Schema } from '../schema/schema.ts';
 import { FieldSet } from './field-set.ts';
-import { compare, fieldSetOf, mergeApplied, removePaths } from './typed.ts';
+import { compare, fieldSetOf, mergeApplied, removePaths, withNamedFields } from './typed.ts';
 
 export interface Writer {
   readonly manager: string;
@@ -131,6 +131,22 @@ function withoutManagedFields(object: ApiObject): ApiObject {
 }
 
 /**
+ * What Go's empty objects already hold when they are created: structs that are no pointers. Nobody becomes the owner of
+ * these themselves, only of what is in them.
+ */
+const template = { metadata: {}, spec: { containers: [] } };
+const hollow: JsonObject = {
+  spec: {
+    containers: [],
+    strategy: {},
+    updateStrategy: {},
+    template,
+    jobTemplate: { metadata: {}, spec: { template } },
+  },
+  status: {},
+};
+
+/**
  * Brings `object.metadata.managedFields` up to date after a create or an update that was not a server-side apply. What it
  * holds before is taken as the owners so far: the live ones, or what the client made of them.
  */
@@ -141,10 +157,14 @@ export function recordUpdate(options: {
   writer: Writer;
   hasStatus: boolean;
   now: Date;
+  /** Custom resources come from no Go struct. */
+  custom?: boolean;
 }): void {
   const { live, object, schema, writer, hasStatus, now } = options;
   const managers = parse(object);
-  const before: JsonObject = live ? withoutManagedFields(live) : {};
+  // An object whose owners were given up is not tracked again before somebody applies it.
+  if (live && managers.length === 0) return;
+  const before = live ? withoutManagedFields(live) : options.custom ? {} : hollow;
   const difference = compare(before, withoutManagedFields(object), schema);
   const gained = restrict(difference.added.union(difference.modified), writer, hasStatus);
   const lost = restrict(difference.removed, writer, hasStatus);
@@ -196,7 +216,7 @@ function conflictError(conflicts: readonly { manager: Manager; paths: string[] }
     })),
   );
   const lines = conflicts.map((each) =>
-    each.paths.length === 1
+    causes.length === 1
       ? `conflict with ${name(each)}: ${each.paths[0]}`
       : `conflicts with ${name(each)}:\n${each.paths.map((path) => `- ${path}`).join('\n')}`,
   );
@@ -233,17 +253,17 @@ export function applyObject(options: {
 
   let merged = mergeApplied(base, applied, schema) as ApiObject;
   if (self) {
-    const owned = others.reduce((union, manager) => union.union(manager.set), set);
-    const given = givenUp(self.set, owned);
-    const pruned = removePaths(merged, schema, given);
-    if (pruned !== undefined) merged = pruned as ApiObject;
+    // The identity is held by the configuration too, though nobody is its owner.
+    const owned = others.reduce((union, manager) => union.union(manager.set), fieldSetOf(applied, schema));
+    merged = prune(merged, schema, self.set, owned);
   }
 
   const difference = compare(base ?? {}, merged, schema);
   const changed = restrict(difference.added.union(difference.modified), writer, hasStatus);
   const conflicts = others
     .map((manager) => ({ manager, set: manager.set.intersection(changed) }))
-    .filter((each) => !each.set.empty);
+    .filter((each) => !each.set.empty)
+    .sort((a, b) => (a.manager.name < b.manager.name ? -1 : 1));
   if (!force) {
     const pardoned = writer.manager === 'kubectl' && base ? fromLastApplied(base, schema) : new FieldSet();
     const refused = conflicts
@@ -285,15 +305,18 @@ function fromLastApplied(live: ApiObject, schema: Schema): FieldSet {
   return fieldSetOf(before, schema).difference(modified).difference(removed);
 }
 
-/** What the manager owned, no longer applies, and nobody else owns. */
-function givenUp(last: FieldSet, owned: FieldSet): FieldSet {
-  const gone = new FieldSet();
-  gone.member = last.member && owned.empty;
-  for (const [element, child] of last.children) {
-    const below = givenUp(child, owned.children.get(element) ?? new FieldSet());
-    if (!below.empty) gone.children.set(element, below);
-  }
-  return gone;
+/**
+ * Takes out what the applier owned before (`last`) and nobody owns now. It is done by taking out all of `last`, putting
+ * back what is owned, and putting back what was never the applier's.
+ */
+function prune(merged: ApiObject, schema: Schema, last: FieldSet, owned: FieldSet): ApiObject {
+  const all = withNamedFields(fieldSetOf(merged, schema), schema);
+  const before = withNamedFields(last, schema);
+  const heldBy = (value: Json) => withNamedFields(fieldSetOf(value, schema), schema);
+  const bare = removePaths(merged, schema, before);
+  const unowned = all.difference(heldBy(bare).union(withNamedFields(owned, schema)));
+  const restored = removePaths(merged, schema, unowned);
+  return removePaths(merged, schema, all.difference(heldBy(restored)).intersection(before)) as ApiObject;
 }
 
 /** Owner of everything in an object that was written before ownership was kept. */
@@ -310,6 +333,6 @@ function beforeFirstApply(
     apiVersion: live.apiVersion,
     subresource: '',
     time: undefined,
-    set: restrict(fieldSetOf(base, schema), { ...writer, subresource: '' }, hasStatus),
+    set: restrict(compare({}, base, schema).added, { ...writer, subresource: '' }, hasStatus),
   };
 }

@@ -117,13 +117,13 @@ describe('strategic merge patch', () => {
     [
       'sets the order of items',
       {
-        '$setElementOrder/containers': [{ name: 'b' }, { name: 'a' }],
+        '$setElementOrder/containers': [{ name: 'b' }, { name: 'c' }, { name: 'a' }],
         containers: [{ name: 'c', image: 'z' }],
       },
       (result) =>
         assert.deepEqual(
           (result['containers'] as JsonObject[]).map((each) => each['name']),
-          ['b', 'a', 'c'],
+          ['b', 'c', 'a'],
         ),
     ],
     [
@@ -137,12 +137,12 @@ describe('strategic merge patch', () => {
       (result) => assert.equal('nodeSelector' in result, false),
     ],
     [
-      'merges nested lists',
+      'merges nested lists; what the patch names goes first where nothing says otherwise',
       { containers: [{ name: 'a', env: [{ name: 'F', value: '2' }] }] },
       (result) =>
         assert.deepEqual((result['containers'] as JsonObject[])[0]!['env'], [
-          { name: 'E', value: '1' },
           { name: 'F', value: '2' },
+          { name: 'E', value: '1' },
         ]),
     ],
   ];
@@ -154,6 +154,14 @@ describe('strategic merge patch', () => {
     assert.deepEqual(strategicPatch(strategy, patch, reference('V1DeploymentSpec')), {
       strategy: { type: 'Recreate' },
     });
+  });
+
+  test('refuses items that are not in the order it asks for', () => {
+    const patch = {
+      '$setElementOrder/containers': [{ name: 'b' }, { name: 'a' }],
+      containers: [{ name: 'c' }],
+    };
+    assert.throws(() => strategicPatch(spec(), patch, schema), /doesn't match \$setElementOrder list/);
   });
 
   test('needs the merge key', () => {

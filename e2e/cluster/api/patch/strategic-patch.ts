@@ -1,6 +1,6 @@
 /** Strategic merge patch: a merge patch that merges lists by key, with `$patch` directives. */
-import { badRequest } from '../errors.ts';
-import { clone, equal, isObject, type Json, type JsonObject, own, setOwn } from '../json.ts';
+import { badRequest, StatusError } from '../errors.ts';
+import { canonical, clone, equal, isObject, type Json, type JsonObject, own, setOwn } from '../json.ts';
 import { deref, memberSchema, type Schema } from '../schema/schema.ts';
 
 const setOrder = '$setElementOrder/';
@@ -52,7 +52,17 @@ function mergeObject(
     if (value === null) {
       delete result[key];
     } else if (Array.isArray(value)) {
-      setOwn(result, key, mergeList(Array.isArray(present) ? present : [], value, below));
+      const order = own(patch, `${setOrder}${key}`);
+      setOwn(
+        result,
+        key,
+        mergeList(
+          Array.isArray(present) ? present : [],
+          value,
+          below,
+          Array.isArray(order) ? order : undefined,
+        ),
+      );
     } else if (isObject(value)) {
       const merged = mergeObject(isObject(present) ? present : {}, value, below);
       if (merged) setOwn(result, key, merged);
@@ -61,11 +71,12 @@ function mergeObject(
       setOwn(result, key, value);
     }
   }
-  for (const [key, value] of Object.entries(patch)) {
-    if (!key.startsWith(setOrder) || !Array.isArray(value)) continue;
+  for (const [key, order] of Object.entries(patch)) {
+    if (!key.startsWith(setOrder) || !Array.isArray(order)) continue;
     const name = key.slice(setOrder.length);
     const list = own(result, name);
-    if (Array.isArray(list)) setOwn(result, name, reorder(list, value, memberSchema(schema, name)));
+    if (own(patch, name) !== undefined || !Array.isArray(list)) continue;
+    setOwn(result, name, arrange(list, order, list, memberSchema(schema, name)));
   }
   return result;
 }
@@ -79,13 +90,28 @@ function merges(schema: Schema | undefined): boolean {
   return strategy?.split(',').includes('merge') === true;
 }
 
-function mergeList(target: Json[], patch: Json[], schema: Schema | undefined): Json[] {
+/** @throws StatusError 500, as Kubernetes does, when the patch's own items are not in the order it asks for */
+function checkOrder(patch: Json[], order: Json[], key: string | undefined): void {
+  const identity = (item: Json): string => canonical(key && isObject(item) ? own(item, key) : item);
+  const kept = patch.filter((item) => !isObject(item) || item['$patch'] === undefined);
+  let position = 0;
+  for (const each of order) {
+    if (position < kept.length && identity(kept[position]!) === identity(each)) position += 1;
+  }
+  if (position === kept.length) return;
+  const message = `The order in patch list:\n${JSON.stringify(patch)}\n doesn't match $setElementOrder list:\n${JSON.stringify(order)}\n`;
+  throw new StatusError(500, '', message);
+}
+
+/** @param order which order the patch asks for; absent, that of its own items */
+function mergeList(target: Json[], patch: Json[], schema: Schema | undefined, order?: Json[]): Json[] {
   const key = mergeKey(schema);
+  if (order) checkOrder(patch, order, key);
   if (!merges(schema)) return patch.map((item) => (isObject(item) ? withoutDirectives(item) : clone(item)));
   if (!key) {
     const merged = [...target];
     for (const item of patch) if (!merged.some((each) => equal(each, item))) merged.push(clone(item));
-    return merged;
+    return arrange(merged, order ?? patch, target, schema);
   }
   const entries = patch.filter(isObject);
   if (entries.some((entry) => entry['$patch'] === 'replace')) {
@@ -106,20 +132,29 @@ function mergeList(target: Json[], patch: Json[], schema: Schema | undefined): J
     if (position < 0) merged.push(mergeObject({}, entry, items) ?? {});
     else merged[position] = mergeObject(merged[position] as JsonObject, entry, items) ?? {};
   }
-  return merged;
+  return arrange(merged, order ?? entries, target, schema);
 }
 
-/** Sorts the items that `order` names as it says; the others stay behind their neighbours. */
-function reorder(list: Json[], order: Json[], schema: Schema | undefined): Json[] {
+/**
+ * The items that `order` names come as it says. The others keep their place before those that followed them in the live
+ * list; where that says nothing, the named ones go first.
+ */
+function arrange(merged: Json[], order: Json[], live: Json[], schema: Schema | undefined): Json[] {
   const key = mergeKey(schema);
-  const identity = (item: Json): Json | undefined => (key && isObject(item) ? own(item, key) : item);
-  const rank = new Map(order.map((item, position) => [JSON.stringify(identity(item) ?? null), position]));
-  const named = list.filter((item) => rank.has(JSON.stringify(identity(item) ?? null)));
-  named.sort(
-    (a, b) => rank.get(JSON.stringify(identity(a) ?? null))! - rank.get(JSON.stringify(identity(b) ?? null))!,
-  );
-  const rest = list.filter((item) => !rank.has(JSON.stringify(identity(item) ?? null)));
-  return [...named, ...rest];
+  const identity = (item: Json): string => canonical(key && isObject(item) ? own(item, key) : item);
+  const rank = new Map(order.map((item, position) => [identity(item), position]));
+  const place = new Map(live.map((item, position) => [identity(item), position]));
+  const at = (positions: Map<string, number>, item: Json) => positions.get(identity(item)) ?? -1;
+  const named = merged.filter((item) => rank.has(identity(item))).sort((a, b) => at(rank, a) - at(rank, b));
+  const others = merged
+    .filter((item) => !rank.has(identity(item)))
+    .sort((a, b) => at(place, a) - at(place, b));
+  const result: Json[] = [];
+  while (named.length > 0 && others.length > 0) {
+    const [other, next] = [at(place, others[0]!), at(place, named[0]!)];
+    result.push(other >= 0 && next >= 0 && other < next ? others.shift()! : named.shift()!);
+  }
+  return [...result, ...named, ...others];
 }
 
 function withoutDirectives<T extends Json>(value: T): T {

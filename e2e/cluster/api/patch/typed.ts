@@ -155,30 +155,48 @@ export function mergeApplied(live: Json | undefined, applied: Json, schema: Sche
   return mergeLists(live as Json[], applied as Json[], schema);
 }
 
-/** Items that only the live list has keep their places; the applied ones come in their own order. */
+/** The applied items come in their own order; those that only the live list has stay behind their neighbours there. */
 function mergeLists(live: Json[], applied: Json[], schema: Schema | undefined): Json[] {
   const mine = itemsByElement(applied, schema);
   const theirs = itemsByElement(live, schema);
-  const merged: Json[] = [];
+  const [left, right] = [[...theirs.keys()], [...mine.keys()]];
+  /** What both have and is still to come, in the applied order. */
+  const shared = right.filter((element) => theirs.has(element));
   const done = new Set<string>();
-  const waiting = [...mine.keys()];
-  const take = (element: string) => {
+  const merged: Json[] = [];
+  let [l, r] = [0, 0];
+  const takeMine = (element: string): void => {
     done.add(element);
     merged.push(mergeApplied(theirs.get(element), mine.get(element)!, itemSchema(schema)));
+    if (shared[0] === element) shared.shift();
+    r += 1;
   };
-  for (const [element, item] of theirs) {
-    if (!mine.has(element)) {
-      merged.push(clone(item));
-      continue;
+  while (l < left.length || r < right.length) {
+    const [theirElement, myElement] = [left[l], right[r]];
+    if (theirElement !== undefined && !mine.has(theirElement)) {
+      merged.push(clone(theirs.get(theirElement)!));
+      l += 1;
+    } else if (theirElement !== undefined && theirElement === myElement) {
+      takeMine(theirElement);
+      l += 1;
+    } else if (
+      theirElement !== undefined &&
+      myElement !== undefined &&
+      shared.length > 0 &&
+      shared[0] !== theirElement
+    ) {
+      // Both have it, but the applied list wants another one first.
+      l += 1;
+    } else {
+      if (theirElement !== undefined && done.has(theirElement)) l += 1;
+      if (myElement !== undefined) takeMine(myElement);
     }
-    while (!done.has(element)) take(waiting.shift()!);
   }
-  for (const element of waiting) if (!done.has(element)) take(element);
   return merged;
 }
 
-/** `value` without the paths in `gone`; undefined when nothing is left of it. */
-export function removePaths(value: Json, schema: Schema | undefined, gone: FieldSet): Json | undefined {
+/** `value` without the paths in `gone`. What becomes empty stays, unless it is itself in `gone`. */
+export function removePaths(value: Json, schema: Schema | undefined, gone: FieldSet): Json {
   const shape = shapeOf(value, schema);
   if (shape === 'scalar' || gone.children.size === 0) return value;
   if (shape === 'map') {
@@ -186,17 +204,31 @@ export function removePaths(value: Json, schema: Schema | undefined, gone: Field
     for (const [key, member] of Object.entries(value as JsonObject)) {
       const below = gone.children.get(`f:${key}`);
       if (below?.member || member === undefined) continue;
-      const kept = below ? removePaths(member, memberSchema(schema, key), below) : member;
-      if (kept !== undefined) setOwn(rest, key, kept);
+      setOwn(rest, key, below ? removePaths(member, memberSchema(schema, key), below) : member);
     }
-    return Object.keys(rest).length > 0 ? rest : undefined;
+    return rest;
   }
   const rest: Json[] = [];
   for (const item of value as Json[]) {
     const below = gone.children.get(itemElement(item, schema));
     if (below?.member) continue;
-    const kept = below ? removePaths(item, itemSchema(schema), below) : item;
-    if (kept !== undefined) rest.push(kept);
+    rest.push(below ? removePaths(item, itemSchema(schema), below) : item);
   }
-  return rest.length > 0 ? rest : undefined;
+  return rest;
+}
+
+/** The set with the declared fields on the way to its members in it too: who holds `spec.a.b` holds `spec.a`. */
+export function withNamedFields(set: FieldSet, schema: Schema | undefined): FieldSet {
+  const result = new FieldSet();
+  result.member = set.member;
+  for (const [element, child] of set.children) {
+    const name = element.startsWith('f:') ? element.slice(2) : undefined;
+    const below = withNamedFields(
+      child,
+      name === undefined ? itemSchema(schema) : memberSchema(schema, name),
+    );
+    if (name !== undefined && child.children.size > 0 && isNamedField(schema, name)) below.member = true;
+    result.children.set(element, below);
+  }
+  return result;
 }

@@ -11,7 +11,7 @@ interface Parsed {
   readonly unknown: string[];
 }
 
-function parse(call: Call, body: JsonObject): Parsed {
+function parse(call: Call, body: JsonObject, asWritten: boolean): Parsed {
   const { kind } = call;
   let value: JsonObject;
   let unknown: string[];
@@ -22,11 +22,12 @@ function parse(call: Call, body: JsonObject): Parsed {
       modelSchema('V1ObjectMeta'),
       kind.kind,
       kind.version,
+      asWritten,
     );
     value['metadata'] = metadata.value;
     unknown.push(...metadata.unknown.map((path) => `metadata.${path}`));
   } else {
-    ({ value, unknown } = decodeBuiltin(body, kind.schema, kind.kind, kind.version));
+    ({ value, unknown } = decodeBuiltin(body, kind.schema, kind.kind, kind.version, asWritten));
   }
   if (!isObject(value['metadata'])) value['metadata'] = {};
   return { object: value as ApiObject, unknown };
@@ -47,7 +48,7 @@ export function decodeObject(
   duplicates: readonly string[] = [],
   patched = false,
 ): ApiObject {
-  const { object, unknown } = parse(call, body);
+  const { object, unknown } = parse(call, body, false);
   const problems = [
     ...unknown.map((path) => `unknown field ${JSON.stringify(path)}`),
     ...duplicated(duplicates),
@@ -61,7 +62,7 @@ export function decodeObject(
  * @throws StatusError 500 on unknown fields, which is what Kubernetes answers
  */
 export function decodeApplied(call: Call, body: JsonObject, duplicates: readonly string[]): ApiObject {
-  const { object, unknown } = parse(call, body);
+  const { object, unknown } = parse(call, body, true);
   if (unknown.length > 0) {
     const { kind } = call;
     const what = kind.group
@@ -69,7 +70,7 @@ export function decodeApplied(call: Call, body: JsonObject, duplicates: readonly
       : `/${kind.version}, Kind=${kind.kind}`;
     const list = unknown.map((path) => `.${path}: field not declared in schema`);
     const text = list.length === 1 ? list[0] : `errors:\n${list.map((each) => `  ${each}`).join('\n')}`;
-    const name = kind.namespaced ? `${call.namespace}/${call.name}` : `/${call.name}`;
+    const name = `${object.metadata.namespace ?? ''}/${call.name}`;
     throw new StatusError(500, '', `failed to create typed patch object (${name}; ${what}): ${text}`);
   }
   if (duplicates.length > 0) report(call, duplicated(duplicates), undefined);
@@ -85,4 +86,12 @@ function report(call: Call, problems: readonly string[], patched: JsonObject | u
   if (patched)
     throw invalid({ group: '', kind: '' }, '', [field.invalid('patch', JSON.stringify(patched), text)]);
   throw badRequest(`${kind} in version "${version}" cannot be handled as a ${kind}: ${text}`);
+}
+
+/** A merged object as it is stored: in the form in which Go would write it. */
+export function normalized(call: Call, object: ApiObject): ApiObject {
+  const { kind } = call;
+  if (!kind.custom) return decodeBuiltin(object, kind.schema, kind.kind, kind.version).value as ApiObject;
+  const metadata = decodeBuiltin(object.metadata, modelSchema('V1ObjectMeta'), kind.kind, kind.version);
+  return { ...object, metadata: metadata.value };
 }

@@ -25,7 +25,7 @@ import { nameCheck } from '../kinds/name-rules.ts';
 import { validateMetadata } from '../kinds/names.ts';
 import { applyObject, recordUpdate } from '../patch/managed-fields.ts';
 import { type Call, checkIdentity, generateName, isDryRun, managerOf, writeContext } from './call.ts';
-import { decodeApplied, decodeObject } from './decode.ts';
+import { decodeApplied, decodeObject, normalized } from './decode.ts';
 
 export interface Written {
   readonly object: ApiObject;
@@ -113,6 +113,7 @@ export function createDecoded(call: Call, decoded: ApiObject, applied = false): 
       writer: writer(call),
       hasStatus: hasStatus(call),
       now: core.now(),
+      custom: kind.custom,
     });
   }
   return store(call, key, ordered(object), undefined);
@@ -374,7 +375,7 @@ export function applyPatch(call: Call, body: Json, duplicates: readonly string[]
     const why = `Precondition failed: UID in precondition: ${applied.metadata.uid}, UID in object meta: `;
     throw conflict(kind, call.name!, why);
   }
-  const merged = applyObject({
+  const whole = applyObject({
     live,
     applied,
     schema: kind.schema,
@@ -383,6 +384,7 @@ export function applyPatch(call: Call, body: Json, duplicates: readonly string[]
     force: call.query.get('force') === 'true',
     now: core.now(),
   });
+  const merged = normalized(call, whole);
   if (!live) return { object: createDecoded(call, merged, true), created: true };
   merged.metadata.resourceVersion = live.metadata.resourceVersion!;
   return { object: updateDecoded(call, clone(merged), true), created: false };

@@ -11,6 +11,8 @@ export interface Decoded {
   readonly value: JsonObject;
   /** Paths of the fields that were dropped. */
   readonly unknown: string[];
+  /** How many empty maps and lists there were. */
+  readonly empties: number;
 }
 
 /** Where the decoder is. */
@@ -25,10 +27,13 @@ interface Place {
 
 class Decoder {
   readonly unknown: string[] = [];
+  empties = 0;
+  private readonly asWritten: boolean;
   private readonly kind: string;
   private readonly version: string;
 
-  constructor(kind: string, version: string) {
+  constructor(kind: string, version: string, asWritten: boolean) {
+    this.asWritten = asWritten;
     this.kind = kind;
     this.version = version;
   }
@@ -86,6 +91,8 @@ class Decoder {
         "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
       );
     }
+    // Ownership compares what was written, number or text.
+    if (this.asWritten) return value;
     return String(value);
   }
 
@@ -120,14 +127,19 @@ class Decoder {
       const named = schema.properties !== undefined;
       const field = !named ? place.field : place.field === '' ? key : `${place.field}.${key}`;
       const decoded = this.decode(member, below, { path, field, struct: place.struct });
-      if (!isEmptyMap(decoded, below)) setOwn(result, key, decoded);
+      if (isEmpty(decoded, below) && !schema.required?.includes(key) && key !== 'rules') {
+        this.empties += 1;
+        if (!this.asWritten) continue;
+      }
+      setOwn(result, key, decoded);
     }
     return result;
   }
 }
 
-/** Go leaves empty maps out of what it encodes. */
-function isEmptyMap(value: Json, reference: Schema): boolean {
+/** Empty maps and lists, which Go leaves out of what it encodes unless the field is required. */
+function isEmpty(value: Json, reference: Schema): boolean {
+  if (Array.isArray(value)) return value.length === 0 && deref(reference)?.type === 'array';
   const schema = deref(reference);
   const map = schema?.additionalProperties !== undefined && schema.properties === undefined;
   return map && isObject(value) && Object.keys(value).length === 0;
@@ -165,9 +177,18 @@ function goType(schema: Schema | undefined): string {
   }
 }
 
-/** @throws StatusError 400 when a value has the wrong type */
-export function decodeBuiltin(object: JsonObject, schema: Schema, kind: string, version: string): Decoded {
-  const decoder = new Decoder(kind, version);
+/**
+ * @param asWritten keeps empty maps and lists, and quantities as numbers, which count where ownership is at stake
+ * @throws StatusError 400 when a value has the wrong type
+ */
+export function decodeBuiltin(
+  object: JsonObject,
+  schema: Schema,
+  kind: string,
+  version: string,
+  asWritten = false,
+): Decoded {
+  const decoder = new Decoder(kind, version, asWritten);
   const value = decoder.decode(object, schema, { path: '', field: '', struct: kind });
-  return { value: value as JsonObject, unknown: decoder.unknown };
+  return { value: value as JsonObject, unknown: decoder.unknown, empties: decoder.empties };
 }
