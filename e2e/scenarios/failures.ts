@@ -1,6 +1,7 @@
 /** Versions that are valid but cannot work: each gets a typed reason and an event within seconds, and disturbs nothing. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { ModelSpec } from '../../operator/api/generated/model.ts';
 import type { ModelVersionSpec } from '../../operator/api/generated/model-version.ts';
 import type { Installation } from './harness/installation.ts';
 import { condition, holds } from './harness/kinds.ts';
@@ -13,6 +14,8 @@ interface Case {
   readonly version: string;
   /** What is wrong with it; `textUrl` leads to a text. */
   readonly spec: (textUrl: string) => Partly<ModelVersionSpec>;
+  /** Instead of the Model's usual policy. */
+  readonly policy?: Partly<ModelSpec>;
   readonly reason: string;
   readonly message: RegExp;
   /** Longest time from the creation to the reason, in seconds. */
@@ -89,6 +92,7 @@ const cases: readonly Case[] = [
     name: 'pods that are never ready',
     version: '6.9.0',
     spec: () => ({ server: { env: [{ name: 'SLUICE_DRILL', value: 'unready-after=0s' }] } }),
+    policy: { rollback: { unreadyFor: '2s', startupDeadline: '8s' } },
     reason: 'StartupDeadlineExceeded',
     message: /./,
     within: 30,
@@ -101,8 +105,8 @@ export function failures(session: () => Session, installed: () => Installation):
     t.after(() => stage.clear());
     const { world } = stage;
     await stage.apply(
-      model({ rollback: { unreadyFor: '2s', startupDeadline: '12s' } }),
-      version({ version: '5.0.0' }),
+      model({ rollback: { unreadyFor: '2s', startupDeadline: '2m' } }),
+      version({ version: '5.0.0', spec: { replicas: 2 } }),
     );
     await stage.serves('vad', '5.0.0');
     const load = await stage.steadyLoad(20);
@@ -110,6 +114,7 @@ export function failures(session: () => Session, installed: () => Installation):
     for (const failing of cases) {
       await t.test(`${failing.name}: ${failing.reason}`, async () => {
         const name = `vad-${failing.version}`;
+        if (failing.policy !== undefined) await stage.apply(model(failing.policy));
         const start = performance.now();
         await stage.apply(
           version({ version: failing.version, weights: 'v6', spec: failing.spec(installed().textUrl) }),

@@ -29,13 +29,26 @@ export interface Condition {
   readonly lastTransitionTime?: string;
 }
 
+interface ContainerState {
+  readonly waiting?: { readonly reason?: string; readonly message?: string };
+  readonly terminated?: { readonly exitCode: number; readonly reason?: string; readonly message?: string };
+}
+
+export interface ContainerStatus {
+  readonly name: string;
+  readonly restartCount: number;
+  readonly state?: ContainerState;
+  readonly lastState?: ContainerState;
+}
+
 export interface Pod {
   readonly metadata: Metadata;
   readonly status?: {
     readonly phase?: string;
     readonly podIP?: string;
     readonly conditions?: readonly Condition[];
-    readonly containerStatuses?: readonly { readonly name: string; readonly restartCount: number }[];
+    readonly initContainerStatuses?: readonly ContainerStatus[];
+    readonly containerStatuses?: readonly ContainerStatus[];
   };
 }
 

@@ -37,7 +37,7 @@ export interface VersionOptions {
   readonly spec?: Partly<ModelVersionSpec>;
 }
 
-/** A ModelVersion named `<model>-<version>` that is ready within a few seconds and notices trouble within two. */
+/** A ModelVersion named `<model>-<version>` that is ready within a few seconds. */
 export function version({
   model = 'vad',
   version: name,
@@ -53,7 +53,6 @@ export function version({
       version: name,
       artifact: weights[of],
       placement: { resources },
-      probes: { readiness: { period: '1s', failureThreshold: 2 } },
       ...spec,
     },
   };

@@ -6,7 +6,7 @@ import type { KubeClient } from '../../../kube-client/client.ts';
 import { type Change, Informer } from '../../../kube-client/informer.ts';
 import type { Model } from '../../../operator/api/generated/model.ts';
 import type { ModelVersion } from '../../../operator/api/generated/model-version.ts';
-import { condition, type Event, kinds, type Pod, type Service } from './kinds.ts';
+import { type ContainerStatus, condition, type Event, kinds, type Pod, type Service } from './kinds.ts';
 
 export class World {
   readonly namespace: string;
@@ -181,4 +181,14 @@ export class World {
       this.transcript(),
     ].join('\n');
   }
+}
+
+/** What is wrong with a container, on one line. */
+function trouble({ name, restartCount, state, lastState }: ContainerStatus): string | undefined {
+  const end = state?.terminated ?? lastState?.terminated;
+  const waiting = state?.waiting?.reason;
+  if (waiting === undefined && (end === undefined || end.exitCode === 0)) return undefined;
+  const last =
+    end === undefined ? '' : `, last exit code ${end.exitCode} ${end.message?.slice(0, 500) ?? ''}`;
+  return `  container ${name} restarted ${restartCount} times${waiting ? `, ${waiting}` : ''}${last}`;
 }

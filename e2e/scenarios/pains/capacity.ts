@@ -4,11 +4,11 @@ import { test } from 'node:test';
 import { isNotFound } from '../../../kube-client/errors.ts';
 import { condition, holds, kinds } from '../harness/kinds.ts';
 import { kstatus } from '../harness/kstatus.ts';
-import { model, version } from '../harness/manifests.ts';
+import { model } from '../harness/manifests.ts';
 import type { Session } from '../harness/session.ts';
 import { Stage } from '../harness/stage.ts';
 import { watchTraffic } from '../harness/traffic.ts';
-import { ask, awaitsApproval, kubectlOf, podsOf, uidsOf } from './drills.ts';
+import { ask, awaitsApproval, good, kubectlOf, podsOf, uidsOf } from './drills.ts';
 import { Recorded, shareOf } from './recorded.ts';
 
 /** A third of a hundred, as shares are rounded. */
@@ -56,7 +56,7 @@ export function capacity(session: () => Session): void {
         rollback: { unreadyFor: '5m', minReady: '30%' },
         retention: { warm: 0, parkAfter: '0s' },
       }),
-      version({ version: '5.0.0', spec: placement() }),
+      good({ version: '5.0.0', spec: placement() }),
     );
     await stage.serves('vad', '5.0.0');
     const load = await stage.steadyLoad(20);
@@ -69,7 +69,7 @@ export function capacity(session: () => Session): void {
       assert.ok(three.includes(first));
 
       // An update of something else by somebody who says nothing of replicas.
-      await stage.apply(version({ version: '5.0.0', spec: { ...placement(), description: 'the same' } }));
+      await stage.apply(good({ version: '5.0.0', spec: { ...placement(), description: 'the same' } }));
       const described = await world.until(
         'the update to be seen',
         () => world.version('vad-5.0.0')?.status?.observedGeneration === 3 && world.version('vad-5.0.0'),
@@ -85,7 +85,7 @@ export function capacity(session: () => Session): void {
     });
 
     await t.test('pain 5: a weight is not above what the ready pods can carry', async () => {
-      await stage.apply(version({ version: '6.0.0', weights: 'v6', spec: placement(3) }));
+      await stage.apply(good({ version: '6.0.0', weights: 'v6', spec: placement(3) }));
       await awaitsApproval(stage, '6.0.0');
       await close();
       await kill(podsOf(stage, '6.0.0').slice(1));
@@ -121,16 +121,14 @@ export function capacity(session: () => Session): void {
       assert.equal(condition(dead, 'Servable')?.reason, 'NoReadyPods');
       assert.equal(condition(dead, 'Ready')?.status, 'False');
       assert.equal(kstatus(dead), 'InProgress');
-      await world.until(
-        'it to say why',
-        () => condition(world.model('vad'), 'Ready')?.reason === 'Unschedulable',
-      );
-      assert.equal(condition(world.version('vad-6.0.0'), 'Ready')?.reason, 'Unschedulable');
-      assert.equal(condition(world.version('vad-6.0.0'), 'Servable')?.status, 'False');
+      for (const object of [() => world.model('vad'), () => world.version('vad-6.0.0')]) {
+        await world.until('it to say why', () => condition(object(), 'Ready')?.reason === 'Unschedulable');
+        assert.equal(condition(object(), 'Servable')?.status, 'False');
+      }
     });
 
     await t.test('pain 19: a bad stable is replaced, whatever gates its successor has', async () => {
-      await stage.apply(version({ version: '6.0.1', weights: 'v6' }));
+      await stage.apply(good({ version: '6.0.1', weights: 'v6' }));
       await stage.serves('vad', '6.0.1');
       assert.ok(
         !recorded

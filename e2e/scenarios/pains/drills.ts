@@ -1,6 +1,8 @@
 /** What the scenarios of pains do to a stage. */
 import { labels } from '#contract';
 import { condition, type Pod } from '../harness/kinds.ts';
+import type { Manifest } from '../harness/kubectl.ts';
+import { type VersionOptions, version } from '../harness/manifests.ts';
 import type { Stage } from '../harness/stage.ts';
 
 /** kubectl in the stage's namespace. */
@@ -8,6 +10,13 @@ export const kubectlOf =
   ({ session, namespace }: Stage) =>
   (...args: string[]): Promise<string> =>
     session.shell.kubectl([...args, '-n', namespace]);
+
+/** A version that works, whose pods stay ready on a machine that is busy for seconds. */
+export const good = ({ spec = {}, ...options }: VersionOptions): Manifest =>
+  version({
+    ...options,
+    spec: { probes: { readiness: { period: '5s', failureThreshold: 3 } }, ...spec },
+  });
 
 /** Pods of a version that are not being ended. */
 export const podsOf = (stage: Stage, version: string, model = 'vad'): readonly Pod[] =>

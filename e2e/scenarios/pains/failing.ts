@@ -7,7 +7,7 @@ import { model, version } from '../harness/manifests.ts';
 import type { Session } from '../harness/session.ts';
 import { Stage } from '../harness/stage.ts';
 import { watchTraffic } from '../harness/traffic.ts';
-import { ask, awaitsApproval, latched, podsOf } from './drills.ts';
+import { ask, awaitsApproval, good, latched, podsOf } from './drills.ts';
 import { Recorded } from './recorded.ts';
 
 const drill = (name: string, action: string) =>
@@ -32,7 +32,7 @@ export function failing(session: () => Session): void {
     const { world } = stage;
     const recorded = new Recorded(world);
     const traffic = watchTraffic(world, 'vad');
-    await stage.apply(gated(), version({ version: '5.0.0' }));
+    await stage.apply(gated(), good({ version: '5.0.0' }));
     await stage.serves('vad', '5.0.0');
     const load = await stage.steadyLoad(20);
 
@@ -97,7 +97,7 @@ export function failing(session: () => Session): void {
       assert.match(message, new RegExp(artifact.sha256));
       assert.ok(!recorded.podsOf('vad', '6.2.0').some((pod) => holds(pod, 'Ready')));
       assert.deepEqual(traffic.weights('6.2.0'), []);
-      assert.equal(kstatus(world.version('vad-6.2.0')!), 'Failed');
+      await world.until('it to be Failed', () => kstatus(world.version('vad-6.2.0')!) === 'Failed');
     });
 
     await t.test('pain 1: an abort ends the rollout', async () => {

@@ -4,11 +4,11 @@ import { test } from 'node:test';
 import type { ModelSpec } from '../../../operator/api/generated/model.ts';
 import { condition, holds } from '../harness/kinds.ts';
 import { kstatus } from '../harness/kstatus.ts';
-import { model, type Partly, version } from '../harness/manifests.ts';
+import { model, type Partly } from '../harness/manifests.ts';
 import type { Session } from '../harness/session.ts';
 import { Stage } from '../harness/stage.ts';
 import { watchTraffic } from '../harness/traffic.ts';
-import { ask, awaitsApproval } from './drills.ts';
+import { ask, awaitsApproval, good } from './drills.ts';
 import { Recorded } from './recorded.ts';
 
 const quick = (rollout: Partly<ModelSpec['rollout']>) =>
@@ -25,11 +25,11 @@ export function waiting(session: () => Session): void {
     const { world } = stage;
     const recorded = new Recorded(world);
     const traffic = watchTraffic(world, 'vad');
-    await stage.apply(quick({}), version({ version: '5.0.0' }));
+    await stage.apply(quick({}), good({ version: '5.0.0' }));
     await stage.serves('vad', '5.0.0');
 
     await t.test('pain 18: without traffic a rollout proceeds', async () => {
-      await stage.apply(version({ version: '6.0.0', weights: 'v6' }));
+      await stage.apply(good({ version: '6.0.0', weights: 'v6' }));
       await stage.serves('vad', '6.0.0');
       assert.deepEqual(traffic.weights('6.0.0'), [50, 100]);
       const verdicts = recorded.model('vad').map(({ status }) => status?.candidate?.verdict);
@@ -40,7 +40,7 @@ export function waiting(session: () => Session): void {
     await t.test('pain 18: where it is to hold, it waits for traffic and says so', async () => {
       await stage.apply(
         quick({ analysis: { minRequests: 20, onInconclusive: 'hold' } }),
-        version({ version: '6.1.0' }),
+        good({ version: '6.1.0' }),
       );
       const waits = await world.until('6.1.0 to wait', () => {
         const state = world.model('vad');
@@ -48,7 +48,7 @@ export function waiting(session: () => Session): void {
       });
       assert.equal(waits.status?.candidate?.verdict, 'Inconclusive');
       assert.match(waits.status?.candidate?.evidence ?? '', /^0 of 20 requests/);
-      assert.match(condition(waits, 'Ready')?.message ?? '', /waits for traffic: 0 of 20 requests/);
+      assert.match(condition(waits, 'Ready')?.message ?? '', /^6\.1\.0: step 1, waits for traffic$/);
       assert.equal(kstatus(waits), 'InProgress');
     });
     const load = await stage.steadyLoad(20);
@@ -59,9 +59,9 @@ export function waiting(session: () => Session): void {
     });
 
     await t.test('pain 21: a third version takes the place of the candidate', async () => {
-      await stage.apply(quick(gated), version({ version: '7.0.0' }));
+      await stage.apply(quick(gated), good({ version: '7.0.0', weights: 'v6' }));
       await awaitsApproval(stage, '7.0.0');
-      await stage.apply(version({ version: '7.1.0', weights: 'v6' }));
+      await stage.apply(good({ version: '7.1.0', weights: 'v6' }));
       await awaitsApproval(stage, '7.1.0');
       assert.deepEqual(traffic.weights('7.0.0'), [50, 0]);
       assert.ok(
@@ -75,9 +75,9 @@ export function waiting(session: () => Session): void {
     });
 
     await t.test('pain 21: or waits until the candidate is through', async () => {
-      await stage.apply(quick({ ...gated, onNewVersion: 'queue' }), version({ version: '8.0.0' }));
+      await stage.apply(quick({ ...gated, onNewVersion: 'queue' }), good({ version: '8.0.0' }));
       await awaitsApproval(stage, '8.0.0');
-      await stage.apply(version({ version: '8.1.0', weights: 'v6' }));
+      await stage.apply(good({ version: '8.1.0', weights: 'v6' }));
       await world.until(
         '8.1.0 to be queued',
         () => condition(world.version('vad-8.1.0'), 'Ready')?.reason === 'Queued',
