@@ -32,6 +32,15 @@ export const rules: Readonly<Record<string, Rule>> = {
     allowed: ['operator/decide', 'operator/resources', 'operator/api', contract],
     types: ['operator/engine'],
   },
+  'operator/simulate': {
+    allowed: [
+      'operator/api',
+      'operator/decide',
+      'operator/reconcile/evidence-book.ts',
+      'operator/kube/traffic-ledger.ts',
+    ],
+    types: ['operator/kube/router-streams.ts'],
+  },
   'operator/telemetry': { allowed: ['operator/api'], types: ['operator/engine'] },
   'operator/cli': { allowed: ['operator/api', 'kube-client'] },
   operator: {

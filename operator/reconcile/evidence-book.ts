@@ -1,3 +1,4 @@
+import type { Model } from '../api/generated/model.ts';
 import { difference, noTotals, type Totals, type Traffic } from '../api/traffic.ts';
 import { type AnalysisPolicy, type Evidence, freshEvidence, weigh } from '../decide/analysis/evidence.ts';
 
@@ -7,6 +8,13 @@ export interface Comparison {
   readonly candidate: string;
   /** Tells a candidate from the same version tried before. */
   readonly startedAt: string;
+}
+
+/** What is compared: the candidate with stable, from its first step on. */
+export function comparisonOf(model: Model | undefined): Comparison | undefined {
+  const { stable, candidate } = model?.status ?? {};
+  if (stable === undefined || candidate === undefined || candidate.step === 0) return undefined;
+  return { stable, candidate: candidate.version, startedAt: candidate.startedAt };
 }
 
 interface Page {

@@ -1,14 +1,13 @@
 /** All reads of a model's reconcile, into one readonly value. */
 
 import { defaultModelSpec } from '../api/defaults.ts';
-import type { Model } from '../api/generated/model.ts';
 import type { ModelVersion } from '../api/generated/model-version.ts';
 import { isOwnedBy, isReady, type KubernetesObject } from '../api/kubernetes.ts';
 import { noTraffic } from '../api/traffic.ts';
 import type { ModelObserved, RouterObserved, VersionObserved } from '../decide/observed.ts';
 import { optional } from '../decide/rollout/state.ts';
 import { versionChildName } from '../resources/names.ts';
-import type { Comparison, EvidenceBook } from './evidence-book.ts';
+import { comparisonOf, type EvidenceBook } from './evidence-book.ts';
 import { byModel, byNamespace, byRouterNamespace, byVersion, versionKey } from './indexes.ts';
 import type { PortBook } from './port-book.ts';
 import type { Ports, View } from './ports.ts';
@@ -17,13 +16,6 @@ import type { Ports, View } from './ports.ts';
 export interface Books {
   readonly ports: PortBook;
   readonly evidence: EvidenceBook;
-}
-
-/** What is compared: the candidate with stable, from its first step on. */
-function comparisonOf(model: Model | undefined): Comparison | undefined {
-  const { stable, candidate } = model?.status ?? {};
-  if (stable === undefined || candidate === undefined || candidate.step === 0) return undefined;
-  return { stable, candidate: candidate.version, startedAt: candidate.startedAt };
 }
 
 /**
