@@ -12,6 +12,7 @@ import { Installation } from './harness/installation.ts';
 import { openSession, type Session } from './harness/session.ts';
 import { installation } from './installation.ts';
 import { mainJob } from './main-job.ts';
+import { pains } from './pains/pains.ts';
 import { refusals } from './refusals.ts';
 import { splits } from './splits.ts';
 
@@ -35,6 +36,7 @@ suite('scenarios', () => {
   splits(session);
   failures(session, installed);
   commands(session);
+  pains(session);
   installation(session, installed);
 });
 

@@ -441,7 +441,11 @@ describe('a version that arrives in the middle of a rollout', () => {
     assert.equal(world.weight('6.0.0'), 25);
     assert.equal(world.condition('Ready', '7.0.0'), 'False Queued');
     assert.equal(world.condition('Reconciling', '7.0.0'), 'True Queued', 'kstatus: InProgress');
-    world.run(seconds(70));
+    world.annotate('sluice.dev/promote', 'now');
+    world.reconcile();
+    assert.equal(world.model?.status?.stable, '6.0.0');
+    assert.equal(world.condition('Ready', '7.0.0'), 'False Queued', 'not for one visit is it called ready');
+    world.run(seconds(1));
     assert.equal(world.model?.status?.stable, '6.0.0');
     assert.equal(world.weight('7.0.0'), 5);
     assert.equal(world.condition('Ready', '7.0.0'), 'False RolloutInProgress');

@@ -69,8 +69,11 @@ function delayOf({ version }: Seen, part: Part, { rollout, target, paused }: Ver
   if (!wanted || part.role === 'stable' || part.role === 'candidate') return undefined;
   if (paused) return { reason: 'Paused' as const, message: 'rollouts are paused by sluice.dev/paused' };
   const { candidate } = rollout.state;
-  if (candidate === undefined) return undefined;
-  return { reason: 'Queued' as const, message: `waits until the rollout of ${candidate.version} is over` };
+  const message =
+    candidate === undefined
+      ? 'is rolled out next'
+      : `waits until the rollout of ${candidate.version} is over`;
+  return { reason: 'Queued' as const, message };
 }
 
 /** The status of a ModelVersion whose version another one has. */
