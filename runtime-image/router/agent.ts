@@ -4,7 +4,7 @@
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from '../logger.ts';
-import { applySteps, type Retiring, sweep } from './apply.ts';
+import { applySteps, busyOf, type Retiring, sweep } from './apply.ts';
 import type { Session } from './cli.ts';
 import { type Limits, serverPath } from './config.ts';
 import { parseStat } from './counters.ts';
@@ -82,6 +82,11 @@ export class Agent {
   /** True when HAProxy runs on inputs that are whole: from the API, or saved when they last were. */
   get ready(): boolean {
     return this.#engine.pid !== undefined && this.#synced && !this.#stopped;
+  }
+
+  /** Servers that get no new requests and have not yet answered all that they had. */
+  get retiring(): number {
+    return this.#retiring.size;
   }
 
   session(): Promise<Session> {
@@ -193,7 +198,7 @@ export class Agent {
     const state = this.#plan();
     const steps = diff(this.#applied, state);
     if (steps === undefined) {
-      await this.#reload('the pool of backends grows');
+      await this.#reload('there are not enough backends, or places in them');
     } else {
       try {
         await this.#carryOut(steps);
@@ -232,7 +237,7 @@ export class Agent {
 
   #plan(): State {
     const inputs = this.#wanted ?? { models: [], endpoints: [] };
-    const { state, problems } = plan(inputs, this.#applied, new Set(this.#retiring.values()));
+    const { state, problems } = plan(inputs, this.#applied, busyOf(this.#retiring));
     const told = problems.join('; ');
     if (told !== this.#problems && told !== '')
       this.#logger.warn('not everything can be routed', { problems });

@@ -1,10 +1,20 @@
 /** Carries the steps of a change out on a running HAProxy, and deletes retired servers once they are idle. */
 import type { Session } from './cli.ts';
 import { CommandError } from './cli.ts';
+import { parseStat } from './counters.ts';
 import type { Step } from './diff.ts';
+import { type Busy, placeKey } from './state.ts';
 
-/** Path of a server that gets no new requests → its slot. */
-export type Retiring = Map<string, number>;
+/** Path of a server that gets no new requests → where it is. */
+export type Retiring = Map<string, { readonly slot: number; readonly place: number | undefined }>;
+
+export function busyOf(retiring: Retiring): Busy {
+  const all = [...retiring.values()];
+  return {
+    slots: new Set(all.map(({ slot }) => slot)),
+    places: new Set(all.flatMap(({ slot, place }) => (place === undefined ? [] : placeKey(slot, place)))),
+  };
+}
 
 /**
  * @param retiring is changed along with HAProxy
@@ -26,9 +36,22 @@ export async function applySteps(
         if (step.checked) await session.run(`enable health ${step.path}`);
         await session.run(`enable server ${step.path}`);
         break;
+      case 'place-server':
+        await session.run(
+          `set server ${step.path} addr ${step.address} port ${step.port}`,
+          /^IP changed|^port changed|^no need to change/,
+        );
+        if (step.checkPort !== undefined)
+          await session.run(
+            `set server ${step.path} check-port ${step.checkPort}`,
+            /^(health check port updated\.)?$/,
+          );
+        await session.run(`${step.checkPort === undefined ? 'disable' : 'enable'} health ${step.path}`);
+        await session.run(`set server ${step.path} state ready`);
+        break;
       case 'retire-server':
         await session.run(`set server ${step.path} state maint`);
-        retiring.set(step.path, step.slot);
+        retiring.set(step.path, { slot: step.slot, place: step.place });
         break;
       case 'add-entries':
         await session.runWith(
@@ -48,9 +71,13 @@ export async function applySteps(
   }
 }
 
-/** Deletes the retired servers that have nothing in flight. Those that do stay for the next time. */
+/** Deletes the retired servers, or frees the places, that have nothing in flight. The rest stays for the next time. */
 export async function sweep(session: Session, retiring: Retiring): Promise<void> {
-  for (const path of [...retiring.keys()]) {
+  for (const [path, { place }] of [...retiring]) {
+    if (place !== undefined) {
+      if (await isIdle(session, path)) retiring.delete(path);
+      continue;
+    }
     try {
       await session.run(`del server ${path}`, /^Server deleted\.$|^No such server\.$/);
       retiring.delete(path);
@@ -58,4 +85,11 @@ export async function sweep(session: Session, retiring: Retiring): Promise<void>
       if (!(error instanceof CommandError) || !/connection|in use|check/i.test(error.message)) throw error;
     }
   }
+}
+
+async function isIdle(session: Session, path: string): Promise<boolean> {
+  const [backend, name] = path.split('/');
+  const rows = parseStat(await session.run(`show stat ${backend} 4 -1`, /^#/));
+  const row = rows.find((one) => one['svname'] === name);
+  return row === undefined || row['scur'] === '0';
 }

@@ -33,7 +33,8 @@ export interface Limits {
   /** Addresses to listen on, as in `bind`: `10.1.2.3`, `*`, or `::` for both families. */
   readonly bind: string;
   readonly threads: number;
-  readonly connections: number;
+  /** File descriptors that HAProxy may have. */
+  readonly descriptors: number;
   /** Seconds that requests in flight may take after a reload or a stop. */
   readonly hardStopAfter: number;
 }
@@ -45,12 +46,25 @@ export const samplePrefix = '~';
 
 const lastPort = routerPorts.firstModel + routerPorts.maxModels - 1;
 
-function preamble(limits: Limits): string {
+/** Connections to take at most; one more waits in the kernel. */
+const mostConnections = 20_000;
+
+/**
+ * Connections that the descriptors allow, at two each. HAProxy does not start unless there are two more for every
+ * checked server; the rest is for listeners, commands and servers that come later.
+ */
+export function connectionsFor(state: State, descriptors: number): number {
+  const checked = state.pool * state.places + state.servers.length;
+  const affordable = Math.floor((descriptors - routerPorts.maxModels - 2 * checked - 1024) / 2);
+  return Math.max(1, Math.min(mostConnections, affordable));
+}
+
+function preamble(state: State, limits: Limits): string {
   const address = limits.bind.includes(':') && limits.bind !== '::' ? `[${limits.bind}]` : limits.bind;
   const bind = limits.bind === '::' ? ':::' : `${address}:`;
   const options = limits.bind === '::' ? ' v4v6' : '';
   return `global
-  maxconn ${limits.connections}
+  maxconn ${connectionsFor(state, limits.descriptors)}
   nbthread ${limits.threads}
   hard-stop-after ${limits.hardStopAfter}s
   stats socket unix@${files.cli} mode 600 level admin expose-fd listeners
@@ -182,32 +196,53 @@ export function backendName(slot: number, kind: Kind): string {
 
 /** `backend/server`, as commands want it. */
 export function serverPath(server: Server): string {
-  return `${backendName(server.slot, server.kind)}/${serverName(server.address, server.port)}`;
+  return `${backendName(server.slot, server.kind)}/${nameOf(server)}`;
 }
+
+/** A server that is added at run time is named after its address, a prepared one after its place. */
+function nameOf(server: Server): string {
+  return server.place === undefined ? serverName(server.address, server.port) : placeName(server.place);
+}
+
+function placeName(place: number): string {
+  return `p${place}`;
+}
+
+/** An address that a place has until a pod comes; nothing is sent there. */
+const nowhere = '127.0.0.1:1';
 
 /**
  * Address and options of a server, the same in the configuration and in `add server`. A refused connection takes
- * it out at once, since it costs nothing to be wrong: one good check brings it back.
+ * it out at once, since it costs nothing to be wrong: one good check brings it back. `pool-max-conn` has to be said:
+ * without it a server that was added at run time keeps no connection, and every request would open one.
  */
 export function serverOptions(server: Server): string {
-  const protocol = server.kind === 'grpc' ? ' proto h2' : '';
+  return `${socketAddress(server.address, server.port)}${options(server.kind, server.checkPort)}`;
+}
+
+function options(kind: Kind, checkPort: number | undefined): string {
+  const protocol = kind === 'grpc' ? ' proto h2' : '';
   const check =
-    server.checkPort === undefined
+    checkPort === undefined
       ? ''
-      : ` check port ${server.checkPort}${server.kind === 'grpc' ? ' check-proto h1' : ''} inter 400ms fastinter 50ms downinter 200ms` +
+      : ` check port ${checkPort}${kind === 'grpc' ? ' check-proto h1' : ''} inter 400ms fastinter 50ms downinter 200ms` +
         ' fall 3 rise 1 observe layer4 error-limit 1 on-error mark-down slowstart 2s';
-  return `${socketAddress(server.address, server.port)}${protocol} weight 100 pool-purge-delay 2s${check}`;
+  return `${protocol} weight 100 pool-max-conn 512 pool-purge-delay 2s${check}`;
 }
 
 export function renderConfig(state: State, limits: Limits): string {
-  const lines = [preamble(limits)];
+  const lines = [preamble(state, limits)];
   const byBackend = Map.groupBy(state.servers, (server) => backendName(server.slot, server.kind));
   for (let slot = 1; slot <= state.pool; slot++) {
     for (const kind of ['http', 'grpc'] as const) {
       const name = backendName(slot, kind);
       lines.push(`backend ${name} from ${kind}`);
-      for (const server of byBackend.get(name) ?? [])
-        lines.push(`  server ${serverName(server.address, server.port)} ${serverOptions(server)}`);
+      const servers = byBackend.get(name) ?? [];
+      for (const server of servers) lines.push(`  server ${nameOf(server)} ${serverOptions(server)}`);
+      const taken = new Set(servers.map((server) => server.place));
+      for (let place = 1; kind === 'grpc' && place <= state.places; place++)
+        if (!taken.has(place))
+          lines.push(`  server ${placeName(place)} ${nowhere}${options(kind, 1)} disabled`);
       lines.push(
         `  server loop unix@${files.loop} id ${loopServerId} send-proxy-v2 backup pool-max-conn 0${kind === 'grpc' ? ' proto h2' : ''}`,
       );

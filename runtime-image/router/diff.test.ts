@@ -9,7 +9,8 @@ import { span } from './split.ts';
 import { emptyState, type State } from './state.ts';
 import { arbitraryInputs } from './testing/arbitrary.ts';
 
-const limits = { bind: '127.0.0.1', threads: 1, connections: 100, hardStopAfter: 5 };
+const free = { slots: new Set<number>(), places: new Set<string>() };
+const limits = { bind: '127.0.0.1', threads: 1, descriptors: 16_000, hardStopAfter: 5 };
 
 /** What HAProxy would hold: maps, and servers that get requests. */
 interface World {
@@ -35,6 +36,7 @@ function worldOf(state: State): World {
 function take(world: World, step: Step): void {
   switch (step.do) {
     case 'add-server':
+    case 'place-server':
       assert.ok(!world.servers.has(step.path), `${step.path} is there already`);
       world.servers.add(step.path);
       break;
@@ -75,7 +77,7 @@ function lookUp(world: World, port: number, bucket: number): string | undefined 
 }
 
 function planned(...sequence: Parameters<typeof plan>[0][]): State {
-  return sequence.reduce((state, inputs) => plan(inputs, state, new Set()).state, emptyState);
+  return sequence.reduce((state, inputs) => plan(inputs, state, free).state, emptyState);
 }
 
 describe('diff', () => {
@@ -83,7 +85,7 @@ describe('diff', () => {
     fc.assert(
       fc.property(arbitraryInputs, (inputs) => {
         const state = planned(inputs);
-        assert.deepEqual(diff(state, plan(inputs, state, new Set()).state), []);
+        assert.deepEqual(diff(state, plan(inputs, state, free).state), []);
       }),
     );
   });
@@ -105,7 +107,7 @@ describe('diff', () => {
         let state = emptyState;
         let world = worldOf(state);
         for (const inputs of sequence) {
-          const next = plan(inputs, state, new Set()).state;
+          const next = plan(inputs, state, free).state;
           const steps = diff(state, next);
           if (steps === undefined) {
             assert.ok(changesServer(state, next), 'the pool is large enough here');
@@ -151,7 +153,7 @@ describe('diff', () => {
     const pod = (version: string, address: string) =>
       ({ model: 'm', version, address, ports: { http: 1 }, state: 'ready' }) as const;
     const from = planned({ models: models('a'), endpoints: [pod('a', '10.0.0.1')] });
-    const to = plan({ models: models('b'), endpoints: [pod('b', '10.0.0.2')] }, from, new Set()).state;
+    const to = plan({ models: models('b'), endpoints: [pod('b', '10.0.0.2')] }, from, free).state;
     assert.deepEqual(
       diff(from, to)?.map((one) => one.do + ('map' in one ? ` ${one.map}` : '')),
       [
@@ -174,7 +176,7 @@ describe('what is written', () => {
     const mapLine = new RegExp(
       String.raw`^(\d+ \d+|\d+ ${name}(\|${name}){0,2}|[\d.]+\/\d+ ${name}|${name} ${name})$`,
     );
-    const server = /^ {2}server [0-9a-f.:]+_\d+ (\d+\.\d+\.\d+\.\d+|\[[0-9a-f:]+\]):\d+ [ \w-]+$/;
+    const server = /^ {2}server ([0-9a-f.:]+_\d+|p\d) (\d+\.\d+\.\d+\.\d+|\[[0-9a-f:]+\]):\d+ [ \w-]+$/;
     const plain = new Set(renderConfig(emptyState, limits).split('\n'));
     fc.assert(
       fc.property(arbitraryInputs, (inputs) => {

@@ -2,7 +2,7 @@
  * PURE: the commands that take a running HAProxy from one state to another without losing a request: first what
  * is new and unseen (servers, shares in the unused half), then one atomic switch per model, then what is no longer used.
  */
-import { backendName, files, serverOptions, serverPath } from './config.ts';
+import { files, serverOptions, serverPath } from './config.ts';
 import {
   type Entries,
   fallbackEntries,
@@ -17,8 +17,21 @@ import type { Route, Server, State } from './state.ts';
 export type Step =
   /** A pod enters rotation. */
   | { readonly do: 'add-server'; readonly path: string; readonly options: string; readonly checked: boolean }
-  /** A pod gets no new requests; it is deleted once it has answered those in flight. */
-  | { readonly do: 'retire-server'; readonly path: string; readonly slot: number }
+  /** A pod enters rotation in a place that was prepared. */
+  | {
+      readonly do: 'place-server';
+      readonly path: string;
+      readonly address: string;
+      readonly port: number;
+      readonly checkPort: number | undefined;
+    }
+  /** A pod gets no new requests; it is forgotten once it has answered those in flight. */
+  | {
+      readonly do: 'retire-server';
+      readonly path: string;
+      readonly slot: number;
+      readonly place: number | undefined;
+    }
   | {
       readonly do: 'add-entries';
       readonly map: MapFile;
@@ -29,7 +42,7 @@ export type Step =
 
 /** Undefined: the states differ in what only the configuration says, and HAProxy has to be reloaded. */
 export function diff(from: State, to: State): readonly Step[] | undefined {
-  if (from.pool !== to.pool) return undefined;
+  if (from.pool !== to.pool || from.places !== to.places) return undefined;
   const before = new Map(from.servers.map((server) => [identity(server), server]));
   const after = new Map(to.servers.map((server) => [identity(server), server]));
   const arriving = to.servers.filter((server) => !before.has(identity(server)));
@@ -61,16 +74,31 @@ export function diff(from: State, to: State): readonly Step[] | undefined {
       files.split,
       abandoned.flatMap((route) => [...splitEntries(route, oldNames).keys()]),
     ),
-    ...leaving.map((server): Step => ({ do: 'retire-server', path: serverPath(server), slot: server.slot })),
+    ...leaving.map(
+      (server): Step => ({
+        do: 'retire-server',
+        path: serverPath(server),
+        slot: server.slot,
+        place: server.place,
+      }),
+    ),
   ];
 }
 
 /** A server whose check port changed is another server, though its path is the same: that takes a reload. */
 function identity(server: Server): string {
-  return `${backendName(server.slot, server.kind)} ${serverOptions(server)}`;
+  return `${serverPath(server)} ${serverOptions(server)}`;
 }
 
 function addServer(server: Server): Step {
+  if (server.place !== undefined)
+    return {
+      do: 'place-server',
+      path: serverPath(server),
+      address: server.address,
+      port: server.port,
+      checkPort: server.checkPort,
+    };
   return {
     do: 'add-server',
     path: serverPath(server),

@@ -2,7 +2,7 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { files, type Limits, renderConfig } from './config.ts';
-import { sampleRange, sampleUnits } from './latency.ts';
+import { firstUnits, sampleRange } from './latency.ts';
 import { renderMaps } from './maps.ts';
 import type { Inputs, State } from './state.ts';
 
@@ -12,12 +12,12 @@ export async function prepareFolder(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
 }
 
-/** Writes the configuration and all maps, each whole or not at all. At first every request is timed. */
+/** Writes the configuration and all maps, each whole or not at all. */
 export async function writeState(folder: string, state: State, limits: Limits): Promise<void> {
   const contents = {
     ...renderMaps(state),
     [files.config]: renderConfig(state, limits),
-    [files.samples]: `${sampleRange(sampleUnits)}\n`,
+    [files.samples]: `${sampleRange(firstUnits)}\n`,
   };
   await Promise.all(Object.entries(contents).map(([name, text]) => replaceFile(folder, name, text)));
 }

@@ -1,6 +1,7 @@
 /** A running router while pods, weights and HAProxy itself come and go. No client may notice. */
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
+import { parseStat } from './counters.ts';
 import { call, connect, grpcLoad, httpLoad, type Load, request, until } from './testing/client.ts';
 import type { Pod } from './testing/pod.ts';
 import { World } from './testing/world.ts';
@@ -163,6 +164,30 @@ describe('pods', () => {
         await until(() => guest.answered - seen <= 16, 'the guest gets no more');
       }
     });
+  });
+
+  it('one that was added at run time keeps its connections, and is deleted when it has left', async () => {
+    const guest = await pod('5.0.0');
+    const other = await pod('5.0.0');
+    await world.split({ '5.0.0': 100 }, pods);
+    await unnoticed(async (loads) => {
+      await until(() => loads.every((load) => load.count > 500), 'load');
+    });
+    const servers = async () => {
+      const session = await world.agent.session();
+      const rows = parseStat(await session.run('show stat -1 4 -1', /^#/));
+      session.close();
+      return rows.filter((row) => row['addr']?.startsWith(`${guest.address}:`) && row['status'] !== 'MAINT');
+    };
+    const both = await servers();
+    assert.equal(both.length, 2);
+    for (const row of both) {
+      const { pxname, connect, reuse } = row;
+      assert.ok(Number(reuse) > 10 * Number(connect), `${pxname}: ${connect} connections, ${reuse} reused`);
+    }
+    await world.split({ '5.0.0': 100 }, [other]);
+    assert.equal((await servers()).length, 0);
+    await until(() => world.agent.retiring === 0, 'nothing is left of it', 10_000);
   });
 
   it('a leaving one finishes what it has begun', async () => {

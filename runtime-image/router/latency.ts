@@ -10,6 +10,9 @@ export const latencyBoundsMs: readonly number[] = Array.from(
 /** A request is timed when its random number, below this, lies in the range. */
 export const sampleUnits = 1024;
 
+/** What a process starts with: to log all requests of a busy one would halve its throughput. */
+export const firstUnits = 64;
+
 /** The range for so many of `sampleUnits`, as HAProxy writes it. */
 export function sampleRange(units: number): string {
   return `0:${units - 1}`;
@@ -22,8 +25,8 @@ export function unitsFor(rate: number, target: number): number {
 }
 
 export class Latency {
-  /** Of `sampleUnits`, those that are timed now; each stands for the rest. */
-  units: number = sampleUnits;
+  /** Of `sampleUnits`, those that are timed now; each stands for the rest. Few, until the rate is known. */
+  units: number = firstUnits;
   readonly #keyOf: (slot: number) => string | undefined;
   readonly #byVersion = new Map<string, Float64Array>();
   /** Requests that were really timed, by version. */

@@ -3,10 +3,8 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism, networkInterfaces } from 'node:os';
 import type { Limits } from './config.ts';
 
-/** Descriptors for listeners, checks, sockets and files; the rest is for connections, of which each needs two. */
-const reservedDescriptors = 2048;
-const mostConnections = 20_000;
-const fewestConnections = 100;
+/** Containers can have a billion; HAProxy keeps a table of them. */
+const mostDescriptors = 200_000;
 
 /** Hard limit of open files, which HAProxy raises its own to; a container may have none to speak of. */
 function descriptorLimit(): number {
@@ -26,11 +24,10 @@ function anyAddress(): string {
 
 /** @param bind address to listen on; undefined: all */
 export function findLimits(bind: string | undefined, hardStopAfter: number): Limits {
-  const affordable = Math.floor((descriptorLimit() - reservedDescriptors) / 2);
   return {
     bind: bind ?? anyAddress(),
     threads: Math.min(availableParallelism(), 64),
-    connections: Math.max(fewestConnections, Math.min(mostConnections, affordable)),
+    descriptors: Math.min(descriptorLimit(), mostDescriptors),
     hardStopAfter,
   };
 }

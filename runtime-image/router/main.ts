@@ -77,7 +77,7 @@ export async function main(): Promise<void> {
     namespace,
     haproxy: agent.pid,
     bind: limits.bind,
-    connections: limits.connections,
+    descriptors: limits.descriptors,
   });
 
   const signal = await stop;

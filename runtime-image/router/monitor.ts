@@ -5,7 +5,7 @@ import type { Agent } from './agent.ts';
 import type { Session } from './cli.ts';
 import { backendName, files } from './config.ts';
 import { Counters, parseCodes, parseStat, readSlots, type VersionCounters } from './counters.ts';
-import { type Latency, sampleRange, sampleUnits, unitsFor } from './latency.ts';
+import { type Latency, sampleRange, unitsFor } from './latency.ts';
 
 export interface VersionReport extends VersionCounters {
   readonly version: string;
@@ -109,16 +109,15 @@ export class Monitor {
     const total = this.#counters.total;
     const rate = ((total - this.#sampled.total) * 1000) / (now - this.#sampled.at);
     this.#sampled = { at: now, total };
-    // A new process starts with the range that is on disk.
-    const has = process === this.#process ? this.#latency.units : sampleUnits;
-    this.#process = process;
+    const has = this.#latency.units;
     const units = unitsFor(rate, samplesPerSecond);
-    // Small changes are not worth a command.
+    // Small changes are not worth a command; a new process has what was on disk when it started.
     const wanted = units > has / 1.5 && units < has * 1.5 ? has : units;
-    if (wanted !== has) {
+    if (wanted !== has || process !== this.#process) {
+      await session.run(`clear acl ${files.samples}`);
       await session.run(`add acl ${files.samples} ${sampleRange(wanted)}`);
-      await session.run(`del acl ${files.samples} ${sampleRange(has)}`);
     }
+    this.#process = process;
     this.#latency.units = wanted;
   }
 

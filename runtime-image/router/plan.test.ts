@@ -2,10 +2,17 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { plan } from './plan.ts';
-import { type EndpointInput, emptyState, type Inputs, type ModelInput, type State } from './state.ts';
+import {
+  type Busy,
+  type EndpointInput,
+  emptyState,
+  type Inputs,
+  type ModelInput,
+  type State,
+} from './state.ts';
 import { arbitraryInputs } from './testing/arbitrary.ts';
 
-const free: ReadonlySet<number> = new Set();
+const free: Busy = { slots: new Set(), places: new Set() };
 
 function model(changes: Partial<ModelInput> = {}): ModelInput {
   return {
@@ -70,6 +77,7 @@ describe('plan', () => {
       address: '10.0.0.1',
       port: 8081,
       checkPort: 8080,
+      place: 1,
     });
   });
 
@@ -141,7 +149,7 @@ describe('plan', () => {
 
   it('does not give away a slot that is freed now or still busy', () => {
     const before = step(inputs);
-    const busy = new Set([3]);
+    const busy = { slots: new Set([3]), places: new Set<string>() };
     const after = step(
       { models: [model({ uid: 'uid-2', stable: 'a', traffic: [] })], endpoints: [] },
       before,
@@ -158,6 +166,31 @@ describe('plan', () => {
     const state = step({ models: [model({ traffic: versions })], endpoints: [] });
     assert.equal(state.pool, 512);
     assert.equal(new Set(state.slots.map((slot) => slot.slot)).size, 301);
+  });
+
+  it('keeps a gRPC pod in its place, and gives none away that is busy', () => {
+    const pods = (...last: number[]) => last.map((one) => pod('5.0.0', `10.0.0.${one}`));
+    const places = (state: State) =>
+      state.servers
+        .filter((server) => server.kind === 'grpc')
+        .map(({ address, place }) => `${address} ${place}`);
+    const before = step({ models: [model()], endpoints: pods(1, 2, 3) });
+    assert.deepEqual(places(before), ['10.0.0.1 1', '10.0.0.2 2', '10.0.0.3 3']);
+    const shrunk = step({ models: [model()], endpoints: pods(2, 3) }, before);
+    assert.deepEqual(places(shrunk), ['10.0.0.2 2', '10.0.0.3 3']);
+    const busy = { slots: new Set([1]), places: new Set(['1.1']) };
+    const early = step({ models: [model()], endpoints: pods(2, 3, 4) }, shrunk, busy);
+    assert.deepEqual(places(early), ['10.0.0.2 2', '10.0.0.3 3', '10.0.0.4 4']);
+    const late = step({ models: [model()], endpoints: pods(2, 3, 4) }, shrunk);
+    assert.deepEqual(places(late), ['10.0.0.2 2', '10.0.0.3 3', '10.0.0.4 1']);
+  });
+
+  it('prepares more places when a version has more pods', () => {
+    const many = Array.from({ length: 9 }, (_, index) => pod('5.0.0', `10.0.0.${index + 1}`));
+    assert.equal(step(inputs).places, 4);
+    const state = step({ models: [model()], endpoints: many });
+    assert.equal(state.places, 16);
+    assert.equal(step(inputs, state).places, 16);
   });
 
   it('leaves a port to the model that has it', () => {

@@ -3,9 +3,11 @@ import { routerPorts } from '#contract';
 import { isAddress, isPort, isVersion } from './names.ts';
 import { layOut } from './split.ts';
 import {
+  type Busy,
   type EndpointInput,
   type Inputs,
   type ModelInput,
+  placeKey,
   type Route,
   type Server,
   type Slot,
@@ -25,9 +27,9 @@ export interface Planned {
 /**
  * @param inputs what the API says now
  * @param previous the state that HAProxy has, so that slots and layouts stay where they are
- * @param busy slots that still have servers with requests in flight; they are not given away
+ * @param busy what is not given away yet
  */
-export function plan(inputs: Inputs, previous: State, busy: ReadonlySet<number>): Planned {
+export function plan(inputs: Inputs, previous: State, busy: Busy): Planned {
   const problems: string[] = [];
   const models = admit(inputs.models, previous, problems);
   const endpoints = inputs.endpoints.filter((endpoint) => {
@@ -40,7 +42,7 @@ export function plan(inputs: Inputs, previous: State, busy: ReadonlySet<number>)
   const wanted = models.flatMap((model) =>
     versionsOf(model, endpoints).map((version) => ({ model: model.name, uid: model.uid, version })),
   );
-  const { slots, pool, cursor } = assign(wanted, previous, busy);
+  const { slots, pool, cursor } = assign(wanted, previous, busy.slots);
   const slotOf = new Map(slots.map((slot) => [`${slot.uid}/${slot.version}`, slot.slot]));
 
   const servers: Server[] = [];
@@ -51,7 +53,36 @@ export function plan(inputs: Inputs, previous: State, busy: ReadonlySet<number>)
       servers.push(...serversOf(endpoint, slotOf.get(`${model.uid}/${endpoint.version}`)!));
     routes.push(routeOf(model, ready, slotOf, previous));
   }
-  return { state: { pool, cursor, routes, slots, servers: dedupe(servers) }, problems };
+  const placed = placeAll(dedupe(servers), previous, busy.places);
+  return { state: { pool, cursor, routes, slots, ...placed }, problems };
+}
+
+/**
+ * Gives every gRPC server one of the places of its backend: the one it has, or one that is free. HAProxy 2.6 sends
+ * only one stream over a connection to a server that was added at run time, so gRPC servers are prepared instead.
+ */
+function placeAll(
+  servers: readonly Server[],
+  previous: State,
+  busy: ReadonlySet<string>,
+): Pick<State, 'places' | 'servers'> {
+  const address = ({ slot, address, port }: Server) => `${slot} ${address} ${port}`;
+  const held = new Map<string, number>();
+  const taken = new Set(busy);
+  for (const server of previous.servers) {
+    if (server.place === undefined) continue;
+    held.set(address(server), server.place);
+    taken.add(placeKey(server.slot, server.place));
+  }
+  const placed = servers.map((server) => {
+    if (server.kind !== 'grpc') return server;
+    let place = held.get(address(server));
+    if (place === undefined) for (place = 1; taken.has(placeKey(server.slot, place)); place++);
+    taken.add(placeKey(server.slot, place));
+    return { ...server, place };
+  });
+  const most = Math.max(...placed.map((server) => server.place ?? 0), 1);
+  return { places: Math.max(previous.places, 2 ** Math.ceil(Math.log2(most))), servers: placed };
 }
 
 /** Leaves out models that cannot be routed. Of two that claim a port, the one that has it keeps it. */

@@ -48,6 +48,19 @@ export interface Server {
   readonly port: number;
   /** Port of `/v2/health/ready`; absent: not checked actively. */
   readonly checkPort?: number;
+  /** Of gRPC servers: which of the backend's prepared places it has, from 1. */
+  readonly place?: number;
+}
+
+/** What still has requests in flight, though nothing new comes, and is not given away. */
+export interface Busy {
+  readonly slots: ReadonlySet<number>;
+  /** As `placeKey` names them. */
+  readonly places: ReadonlySet<string>;
+}
+
+export function placeKey(slot: number, place: number): string {
+  return `${slot}.${place}`;
 }
 
 export interface Route {
@@ -65,6 +78,8 @@ export interface Route {
 export interface State {
   /** Backend pairs that exist. */
   readonly pool: number;
+  /** Servers that are prepared in every gRPC backend. */
+  readonly places: number;
   /** Where the search for the next free slot starts, so that a slot rests for long before it is used again. */
   readonly cursor: number;
   readonly routes: readonly Route[];
@@ -78,4 +93,14 @@ export interface State {
  */
 export const smallestPool = 256;
 
-export const emptyState: State = { pool: smallestPool, cursor: 1, routes: [], slots: [], servers: [] };
+/** gRPC pods of a version that need no reload. A place costs 6 KiB. */
+export const fewestPlaces = 4;
+
+export const emptyState: State = {
+  pool: smallestPool,
+  places: fewestPlaces,
+  cursor: 1,
+  routes: [],
+  slots: [],
+  servers: [],
+};

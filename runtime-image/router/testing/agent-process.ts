@@ -6,7 +6,7 @@ const [binary, folder, bind] = process.argv.slice(2);
 const agent = new Agent({
   binary: binary!,
   folder: folder!,
-  limits: { bind: bind!, threads: 2, connections: 2000, hardStopAfter: 20 },
+  limits: { bind: bind!, threads: 2, descriptors: 16_000, hardStopAfter: 20 },
   logger: winston.createLogger({ silent: true }),
 });
 await agent.start();

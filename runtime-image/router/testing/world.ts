@@ -7,6 +7,7 @@ import winston from 'winston';
 import { Agent, type AgentEvent } from '../agent.ts';
 import type { Limits } from '../config.ts';
 import { Latency } from '../latency.ts';
+import { Monitor } from '../monitor.ts';
 import type { EndpointInput, Inputs, ModelInput } from '../state.ts';
 import { findHaproxy } from './haproxy.ts';
 import { Pod, type PodOptions } from './pod.ts';
@@ -23,6 +24,7 @@ export class World {
   readonly pods: Pod[] = [];
   readonly latency: Latency;
   agent: Agent;
+  monitor: Monitor;
   readonly #folder: string;
   readonly #prefix: string;
   readonly #limits: Limits;
@@ -37,7 +39,7 @@ export class World {
     this.#limits = {
       bind: this.address,
       threads,
-      connections: 2000,
+      descriptors: 16_000,
       hardStopAfter: 20,
     };
     this.latency = new Latency((slot) => {
@@ -45,12 +47,14 @@ export class World {
       return found && `${found.uid}/${found.version}`;
     });
     this.agent = this.#newAgent();
+    this.monitor = new Monitor(this.agent, this.latency, winston.createLogger({ silent: true }));
   }
 
   static async start({ threads = 2 } = {}): Promise<World> {
     const folder = await mkdtemp(join(tmpdir(), 'sluice-router-'));
     const world = new World(folder, await findHaproxy(), threads);
     await world.agent.start();
+    world.monitor.start();
     return world;
   }
 
@@ -87,7 +91,10 @@ export class World {
     child.kill('SIGKILL');
     await exit;
     this.agent = this.#newAgent();
+    this.monitor.stop();
+    this.monitor = new Monitor(this.agent, this.latency, winston.createLogger({ silent: true }));
     await meanwhile();
+    this.monitor.start();
     return pid;
   }
 
@@ -123,6 +130,7 @@ export class World {
   }
 
   async stop(): Promise<void> {
+    this.monitor.stop();
     await this.agent.stop(2000);
     await Promise.all(this.pods.map((pod) => pod.kill()));
     await rm(this.#folder, { recursive: true, force: true });
