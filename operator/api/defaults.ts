@@ -1,4 +1,5 @@
-import type { ModelSpec } from './generated/model.ts';
+import type { Model, ModelSpec } from './generated/model.ts';
+import type { ModelVersion, ModelVersionSpec } from './generated/model-version.ts';
 
 /**
  * The spec of a Model that nobody wrote, as the API server fills it in. A test holds it against the defaults of
@@ -21,3 +22,44 @@ export const defaultModelSpec: ModelSpec = {
   rollback: { unreadyFor: '5s', minReady: '50%', startupDeadline: '10m' },
   retention: { warm: 1, parkAfter: '10m' },
 };
+
+/** The defaults of a ModelVersion; see `defaultModelSpec`. */
+export const defaultVersionSpec: Pick<ModelVersionSpec, 'server' | 'placement' | 'replicas' | 'probes'> = {
+  server: { ports: { http: 8080, grpc: 8081, metrics: 8082 }, gracePeriod: '30s' },
+  placement: { gpus: 0 },
+  replicas: 1,
+  probes: {
+    protocol: 'HTTP',
+    goldenPeriod: '30s',
+    startup: { deadline: '20m' },
+    readiness: { period: '2s', failureThreshold: 2 },
+  },
+};
+
+/**
+ * Objects as the API server of this release's CRDs would fill them in. Helm does not upgrade CRDs, and a cache holds
+ * what was read under older ones: a field that is new must not stop a release that knows it.
+ */
+export const completeModel = (model: Model): Model => ({
+  ...model,
+  spec: filled(defaultModelSpec, model.spec),
+});
+
+export const completeVersion = (version: ModelVersion): ModelVersion => ({
+  ...version,
+  spec: filled(defaultVersionSpec as ModelVersionSpec, version.spec),
+});
+
+/** The value with the defaults of absent fields, at every depth; lists, and `serve`, are taken as they are. */
+function filled<T>(defaults: T, value: T | undefined): T {
+  if (value === undefined) return defaults;
+  if (!isObject(defaults) || !isObject(value)) return value;
+  const fields = Object.entries(defaults).map(([name, standard]) => {
+    const given: unknown = (value as Record<string, unknown>)[name];
+    return [name, name === 'serve' ? (given ?? standard) : filled(standard, given)];
+  });
+  return { ...value, ...Object.fromEntries(fields) };
+}
+
+const isObject = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);

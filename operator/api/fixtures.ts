@@ -1,6 +1,6 @@
 /** Objects for tests: as the API server would hold them, with every default filled in. */
 
-import { defaultModelSpec } from './defaults.ts';
+import { defaultModelSpec, defaultVersionSpec } from './defaults.ts';
 import type { GPUPool } from './generated/gpu-pool.ts';
 import type { Model, ModelSpec } from './generated/model.ts';
 import type { ModelVersion, ModelVersionSpec } from './generated/model-version.ts';
@@ -26,15 +26,8 @@ export function modelVersion(
       model: 'vad',
       version,
       artifact: { uri: `https://models.example/vad-${version}.onnx` },
-      server: { ports: { http: 8080, grpc: 8081, metrics: 8082 }, gracePeriod: '30s' },
-      placement: { gpus: 0 },
+      ...defaultVersionSpec,
       replicas: 2,
-      probes: {
-        protocol: 'HTTP',
-        goldenPeriod: '30s',
-        startup: { deadline: '20m' },
-        readiness: { period: '2s', failureThreshold: 2 },
-      },
       ...spec,
     },
   };

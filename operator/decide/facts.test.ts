@@ -3,9 +3,10 @@ import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { parse } from 'yaml';
-import { defaultModelSpec } from '../api/defaults.ts';
+import { completeModel, completeVersion, defaultModelSpec, defaultVersionSpec } from '../api/defaults.ts';
 import { milliseconds, readable } from '../api/duration.ts';
-import { modelVersion, pool } from '../api/fixtures.ts';
+import { model, modelVersion, pool } from '../api/fixtures.ts';
+import type { Model } from '../api/generated/model.ts';
 import type { Node, Pod } from '../api/kubernetes.ts';
 import { contentHash } from './content-hash.ts';
 import { placementProblem } from './placement.ts';
@@ -80,9 +81,24 @@ describe('the content hash', () => {
 
 describe('the default policy', () => {
   it('is the one of the CRD', () => {
-    const crd = parse(readFileSync(new URL('../../crds/models.sluice.dev.yaml', import.meta.url), 'utf8'));
-    const schema = crd.spec.versions[0].schema.openAPIV3Schema.properties.spec;
-    assert.deepEqual(defaultModelSpec, filled(schema));
+    assert.deepEqual(defaultModelSpec, filled(specOf('models')));
+  });
+  it('of a ModelVersion is the one of the CRD too', () => {
+    const { server, placement, replicas, probes } = specOf('modelversions').properties;
+    const fields = Object.entries({ server, placement, replicas, probes });
+    assert.deepEqual(
+      defaultVersionSpec,
+      Object.fromEntries(fields.map(([name, field]) => [name, filled(field)])),
+    );
+  });
+  it('fills in what an older CRD did not know', () => {
+    const { analysis: _, ...rollout } = defaultModelSpec.rollout;
+    const older = {
+      ...model(),
+      spec: { ...defaultModelSpec, serve: { split: [] }, rollout },
+    } as unknown as Model;
+    assert.deepEqual(completeModel(older).spec, { ...defaultModelSpec, serve: { split: [] } });
+    assert.deepEqual(completeVersion(modelVersion('1')), modelVersion('1'));
   });
   it('is read in milliseconds and fractions', () => {
     assert.deepEqual(policyOf(defaultModelSpec), {
@@ -97,6 +113,12 @@ describe('the default policy', () => {
       startupDeadlineMs: 600_000,
     });
   });
+
+  /** The schema of a kind's spec. */
+  function specOf(plural: string) {
+    const url = new URL(`../../crds/${plural}.sluice.dev.yaml`, import.meta.url);
+    return parse(readFileSync(url, 'utf8')).spec.versions[0].schema.openAPIV3Schema.properties.spec;
+  }
 
   /** What the API server makes of nothing: the default of a field, with the defaults inside it. */
   function filled(schema: { default?: unknown; properties?: Record<string, never> }): unknown {

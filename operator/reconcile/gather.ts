@@ -1,6 +1,6 @@
 /** All reads of a model's reconcile, into one readonly value. */
 
-import { defaultModelSpec } from '../api/defaults.ts';
+import { completeModel, completeVersion, defaultModelSpec } from '../api/defaults.ts';
 import type { ModelVersion } from '../api/generated/model-version.ts';
 import { isOwnedBy, isReady, type KubernetesObject } from '../api/kubernetes.ts';
 import { noTraffic } from '../api/traffic.ts';
@@ -28,10 +28,11 @@ export function gatherModel(
   name: string,
   rejected: ReadonlyMap<string, string> = new Map(),
 ): ModelObserved {
-  const model = views.models.get(`${namespace}/${name}`);
+  const stored = views.models.get(`${namespace}/${name}`);
+  const model = stored === undefined ? undefined : completeModel(stored);
   const versions = views.versions
     .by(byModel, `${namespace}/${name}`)
-    .map((version) => gatherVersion(views, version, rejected.get(version.metadata.name)));
+    .map((version) => gatherVersion(views, completeVersion(version), rejected.get(version.metadata.name)));
   const uid = model?.metadata.uid;
   const service = views.services.get(`${namespace}/${name}`);
   return {
