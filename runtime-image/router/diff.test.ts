@@ -176,7 +176,8 @@ describe('what is written', () => {
     const mapLine = new RegExp(
       String.raw`^(\d+ \d+|\d+ ${name}(\|${name}){0,2}|[\d.]+\/\d+ ${name}|${name} ${name})$`,
     );
-    const server = /^ {2}server ([0-9a-f.:]+_\d+|p\d) (\d+\.\d+\.\d+\.\d+|\[[0-9a-f:]+\]):\d+ [ \w-]+$/;
+    const server =
+      /^ {2}(maxconn \d+|server ([0-9a-f.:]+_\d+|p\d) (\d+\.\d+\.\d+\.\d+|\[[0-9a-f:]+\]):\d+ [ \w-]+)$/;
     const plain = new Set(renderConfig(emptyState, limits).split('\n'));
     fc.assert(
       fc.property(arbitraryInputs, (inputs) => {
