@@ -171,7 +171,13 @@ export class World {
         const { phase, weight, lastFailure } = version.status ?? {};
         return `version ${version.metadata.name} ${phase} ${weight} ${conditions(version)} ${lastFailure?.message ?? ''}`;
       }),
-      ...this.#pods.list().map((pod) => `pod ${pod.metadata.name} ${pod.status?.phase} ${conditions(pod)}`),
+      ...this.#pods.list().flatMap((pod) => {
+        const { phase, initContainerStatuses = [], containerStatuses = [] } = pod.status ?? {};
+        const troubles = [...initContainerStatuses, ...containerStatuses].flatMap(
+          (each) => trouble(each) ?? [],
+        );
+        return [`pod ${pod.metadata.name} ${phase} ${conditions(pod)}`, ...troubles];
+      }),
       ...this.#events
         .list()
         .slice(-15)
