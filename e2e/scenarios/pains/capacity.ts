@@ -122,8 +122,14 @@ export function capacity(session: () => Session): void {
       assert.equal(condition(dead, 'Ready')?.status, 'False');
       assert.equal(kstatus(dead), 'InProgress');
       for (const object of [() => world.model('vad'), () => world.version('vad-6.0.0')]) {
-        await world.until('it to say why', () => condition(object(), 'Ready')?.reason === 'Unschedulable');
-        assert.equal(condition(object(), 'Servable')?.status, 'False');
+        await world.until('it to say so and why', () => {
+          const ready = condition(object(), 'Ready');
+          return (
+            ready?.status === 'False' &&
+            ready.reason === 'Unschedulable' &&
+            condition(object(), 'Servable')?.status === 'False'
+          );
+        });
       }
     });
 
