@@ -9,7 +9,9 @@ import {
   at,
   clone,
   equal,
+  isObject,
   type Json,
+  own,
 } from '../json.ts';
 import { compileRules } from '../schema/cel.ts';
 import { applyDefaults, dropNulls } from '../schema/default.ts';
@@ -79,11 +81,36 @@ const blocking: ReadonlySet<FieldErrorType> = new Set<FieldErrorType>([
 const notChecked =
   'some validation rules were not checked because the object was invalid; correct the existing errors to complete validation';
 
+/** A value as Go prints it, and its type. */
+function goValue(value: Json): { text: string; type: string } {
+  if (typeof value === 'string') return { text: value, type: 'string' };
+  if (typeof value === 'boolean') return { text: String(value), type: 'bool' };
+  if (typeof value === 'number')
+    return { text: String(value), type: Number.isInteger(value) ? 'int64' : 'float64' };
+  const type = Array.isArray(value) ? '[]interface {}' : 'map[string]interface {}';
+  const members = Array.isArray(value)
+    ? value
+    : Object.entries(asObject(value)).map(([key, each]) => `${key}:${each}`);
+  return { text: `${Array.isArray(value) ? '' : 'map'}[${members.join(' ')}]`, type };
+}
+
+/** The scale subresource reads the replicas wherever the definition says, so they must be a number there. */
 function validateScale(object: ApiObject, path: string | undefined): FieldError[] {
   if (!path) return [];
-  const replicas = at(object, ...path.split('.'));
-  if (typeof replicas !== 'number' || replicas >= 0) return [];
-  return [field.invalid(`.${path}`, replicas, 'should be a non-negative integer')];
+  const wrong = (value: Json, expected: string): FieldError[] => {
+    const { text, type } = goValue(value);
+    const why = `.${path} accessor error: ${text} is of the type ${type}, expected ${expected}`;
+    return [field.invalid(`.${path}`, 0, why)];
+  };
+  let current: Json | undefined = object;
+  for (const part of path.split('.')) {
+    if (current === undefined || current === null) return [];
+    if (!isObject(current)) return wrong(current, 'map[string]interface{}');
+    current = own(current, part);
+  }
+  if (current === undefined || current === null) return [];
+  if (typeof current !== 'number' || !Number.isInteger(current)) return wrong(current, 'int64');
+  return current < 0 ? [field.invalid(`.${path}`, current, 'should be a non-negative integer')] : [];
 }
 
 function rulesOf(schema: Schema, replicasPath: string | undefined): Rules {

@@ -30,7 +30,7 @@ function parse(call: Call, body: JsonObject, asWritten: boolean): Parsed {
     ({ value, unknown } = decodeBuiltin(body, kind.schema, kind.kind, kind.version, asWritten));
   }
   if (!isObject(value['metadata'])) value['metadata'] = {};
-  return { object: value as ApiObject, unknown };
+  return { object: value as ApiObject, unknown: unknown.sort() };
 }
 
 function duplicated(paths: readonly string[]): string[] {

@@ -48,8 +48,15 @@ function compile(expression: string): ParseResult {
   return program;
 }
 
+/** Kubernetes' words for a text that cannot be read as what the rule wants. */
+function conversion(type: string): string {
+  return `type conversion error from 'string' to 'google.protobuf.${type}'`;
+}
+
 function summary(error: unknown): string {
-  return error instanceof Error ? error.message.split('\n')[0]! : String(error);
+  const text = error instanceof Error ? error.message.split('\n')[0]! : String(error);
+  if (text.startsWith('Invalid duration string')) return conversion('Duration');
+  return text.startsWith('Invalid timestamp') ? conversion('Timestamp') : text;
 }
 
 function compileRule(rule: ValidationRule): CompiledRule {

@@ -45,38 +45,45 @@ function inBody(path: string): string {
 function check(value: Json, schema: Schema, path: string, errors: FieldError[], root = false): void {
   if (value === null && schema.nullable) return;
   const where = inBody(path);
-  const wrongType = (wanted: string, actual: string) =>
-    errors.push(
-      new FieldError(
-        'FieldValueTypeInvalid',
-        where,
-        actual,
-        `${path} in body must be of type ${wanted}: ${JSON.stringify(actual)}`,
-      ),
-    );
-  if (schema['x-kubernetes-int-or-string']) {
-    if (typeName(value) !== 'integer' && typeof value !== 'string') {
-      wrongType('integer,string', typeName(value));
-      return;
-    }
-  } else if (schema.type && !hasType(value, schema.type)) {
-    wrongType(schema.type, typeName(value));
+  if (!checkType(value, schema, path, errors)) {
+    checkEnum(value, schema, where, errors);
+    if (value !== null) checkCombinations(value, schema, path, errors);
     return;
   }
-  if (schema.enum && !schema.enum.some((each) => canonical(each) === canonical(value))) {
-    errors.push(
-      field.notSupported(
-        where,
-        value,
-        schema.enum.map((each) => (typeof each === 'string' ? each : JSON.stringify(each))),
-      ),
-    );
-  }
+  checkEnum(value, schema, where, errors);
   if (typeof value === 'string') checkString(value, schema, path, errors);
   else if (typeof value === 'number') checkNumber(value, schema, path, errors);
   else if (Array.isArray(value)) checkList(value, schema, path, errors);
   else if (isObject(value)) checkObject(value, schema, path, errors, root);
   checkCombinations(value, schema, path, errors);
+}
+
+function checkEnum(value: Json, schema: Schema, where: string, errors: FieldError[]): void {
+  if (!schema.enum || schema.enum.some((each) => canonical(each) === canonical(value))) return;
+  const supported = schema.enum.map((each) => (typeof each === 'string' ? each : JSON.stringify(each)));
+  errors.push(field.notSupported(where, value, supported));
+}
+
+/** False when the value has another type than it should; then nothing else of it can be checked. */
+function checkType(value: Json, schema: Schema, path: string, errors: FieldError[]): boolean {
+  const where = inBody(path);
+  const fail = (wanted: string, actual: string): false => {
+    const detail = `${path} in body must be of type ${wanted}: ${JSON.stringify(actual)}`;
+    errors.push(new FieldError('FieldValueTypeInvalid', where, actual, detail));
+    return false;
+  };
+  const actual = typeName(value);
+  if (schema['x-kubernetes-int-or-string']) {
+    return actual === 'integer' || actual === 'string' || fail('integer,string', actual);
+  }
+  if (!schema.type || hasType(value, schema.type)) return true;
+  if (schema.type !== 'integer' || !schema.format) return fail(schema.type, actual);
+  // Integers with a format are told of by Go's names.
+  if (actual === 'object' || actual === 'boolean') return fail(schema.format, '');
+  if (actual !== 'number') return fail(schema.type, actual);
+  const detail = `Checked value must be of type integer with format ${schema.format} in ${path}`;
+  errors.push(field.invalid('<nil>', '', detail));
+  return fail(schema.format, 'float64');
 }
 
 /** Of a string only the first problem is reported. */
@@ -141,6 +148,12 @@ function checkUnique(value: Json[], schema: Schema, path: string, errors: FieldE
   const seen = new Set<string>();
   for (const [index, item] of value.entries()) {
     let identity: Json = item;
+    if (item === null) continue;
+    if (type === 'map' && !isObject(item)) {
+      const why = 'must be an object for an array of list-type map';
+      errors.push(field.invalid(`${path}[${index}]`, item, why));
+      continue;
+    }
     if (type === 'map' && isObject(item)) {
       const keys: JsonObject = {};
       for (const key of schema['x-kubernetes-list-map-keys'] ?? []) {
