@@ -149,3 +149,15 @@ export function canonical(value: Json | undefined): string {
     .map((key) => `${JSON.stringify(key)}:${canonical(value[key])}`);
   return `{${members.join(',')}}`;
 }
+
+const texts = new WeakMap<ApiObject, string>();
+
+/** JSON of an object, kept as long as the object lives: lists and watches send the same objects again and again. */
+export function textOf(object: ApiObject): string {
+  let text = texts.get(object);
+  if (text === undefined) {
+    text = JSON.stringify(object);
+    texts.set(object, text);
+  }
+  return text;
+}

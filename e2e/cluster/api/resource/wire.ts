@@ -1,5 +1,5 @@
 /** The forms in which objects leave the server: themselves, their metadata only, or a table. */
-import type { ApiObject, JsonObject } from '../json.ts';
+import { type ApiObject, type JsonObject, textOf } from '../json.ts';
 import { apiVersion, type Kind } from '../kinds/kind.ts';
 import { printTable } from '../tables/table.ts';
 
@@ -7,18 +7,6 @@ export type Form =
   | { readonly type: 'object' }
   | { readonly type: 'metadata'; readonly version: string }
   | { readonly type: 'table'; readonly version: string; readonly include: string };
-
-const texts = new WeakMap<ApiObject, string>();
-
-/** JSON of an object, kept as long as the object lives: lists and watches send the same objects again and again. */
-export function textOf(object: ApiObject): string {
-  let text = texts.get(object);
-  if (text === undefined) {
-    text = JSON.stringify(object);
-    texts.set(object, text);
-  }
-  return text;
-}
 
 /** Items of lists of built-in kinds come without apiVersion and kind, as they do from Go's typed lists. */
 function itemText(kind: Kind, object: ApiObject): string {

@@ -93,6 +93,17 @@ describe('the store', () => {
     assert.throws(() => bucket.since(store.revision - 2), { code: 410 });
   });
 
+  test('bounds the bytes of its history too', () => {
+    const store = new Store();
+    const bucket = store.bucket('x');
+    const large = 'y'.repeat(1024 * 1024);
+    const first = bucket.put('a', object('a', large));
+    for (let index = 0; index < 50; index += 1) bucket.put('a', object('a', `${index}${large}`));
+    assert.throws(() => bucket.since(Number(first.metadata.resourceVersion)), { code: 410 });
+    const remembered = bucket.since(store.revision - 10);
+    assert.equal(remembered.length, 10);
+  });
+
   test('tells its listeners of each change in order', () => {
     const bucket = new Store().bucket('x');
     const seen: Change[] = [];

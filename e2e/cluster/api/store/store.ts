@@ -3,7 +3,7 @@
  * paged lists and exact reads are served from. It knows no kinds and no rules. Objects in it are immutable.
  */
 import { expired, StatusError } from '../errors.ts';
-import type { ApiObject } from '../json.ts';
+import { type ApiObject, textOf } from '../json.ts';
 
 export type ChangeType = 'ADDED' | 'MODIFIED' | 'DELETED';
 
@@ -24,13 +24,16 @@ export interface Page {
   readonly remaining: number;
 }
 
+/** How many changes, and how many bytes of objects in them, a bucket remembers. */
 const historyLimit = 4096;
+const historyBytesLimit = 32 * 1024 * 1024;
 
 /** The objects of one resource, over all namespaces. */
 export class Bucket {
   readonly store: Store;
   readonly items = new Map<string, ApiObject>();
   private history: Change[] = [];
+  private historyBytes = 0;
   /** Changes at or before this revision are forgotten. */
   private compacted = 0;
   private readonly listeners = new Set<(change: Change) => void>();
@@ -133,16 +136,26 @@ export class Bucket {
   /** Forgets the history, so that every older watch and continue token is answered with 410. */
   compact(): void {
     this.history = [];
+    this.historyBytes = 0;
     this.compacted = this.store.revision;
   }
 
   private publish(change: Change): void {
     this.history.push(change);
-    if (this.history.length > historyLimit) {
-      const dropped = this.history.splice(0, historyLimit >> 2);
-      this.compacted = dropped[dropped.length - 1]!.revision;
-    }
+    this.historyBytes += textOf(change.object).length;
+    while (this.history.length > historyLimit || this.historyBytes > historyBytesLimit) this.forgetOldest();
     for (const listener of [...this.listeners]) listener(change);
+  }
+
+  /** A quarter at a time, since taking from the front of a list is slow. The latest change always stays. */
+  private forgetOldest(): void {
+    if (this.history.length === 1) {
+      this.historyBytes = 0;
+      return;
+    }
+    const dropped = this.history.splice(0, Math.max(1, this.history.length >> 2));
+    for (const change of dropped) this.historyBytes -= textOf(change.object).length;
+    this.compacted = dropped[dropped.length - 1]!.revision;
   }
 
   private lastRevision(): number {
