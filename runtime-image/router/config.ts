@@ -147,6 +147,9 @@ const rules = `${acls}  acl pinned var(txn.pin) -m found
   http-request set-var(txn.base) dst_port,map_str_int(${files.ports})
   http-request set-var(txn.slot) dst_port,concat(/,txn.pin),map_str(${files.pins}) if pinned
   http-request set-var(txn.slot) rand(10000),add(txn.base),map_ip(${files.split}) if !pinned
+  # A thread that is interrupted between the two lookups for long enough finds its half of the shares deleted: look again.
+  http-request set-var(txn.base) dst_port,map_str_int(${files.ports}) if !pinned !{ var(txn.slot) -m found }
+  http-request set-var(txn.slot) rand(10000),add(txn.base),map_ip(${files.split}) if !pinned !{ var(txn.slot) -m found }
   http-request set-var(txn.began) date(0,us) if { rand(1024) -m int -f ${files.samples} }
   http-request set-log-level silent unless { var(txn.began) -m found }
   log-format "${samplePrefix} %[var(txn.slot)] %[date(0,us),sub(txn.began)] %[srv_id]"
