@@ -40,25 +40,29 @@ export const defaultVersionSpec: Pick<ModelVersionSpec, 'server' | 'placement' |
  * Objects as the API server of this release's CRDs would fill them in. Helm does not upgrade CRDs, and a cache holds
  * what was read under older ones: a field that is new must not stop a release that knows it.
  */
-export const completeModel = (model: Model): Model => ({
-  ...model,
-  spec: filled(defaultModelSpec, model.spec),
-});
+export function completeModel(model: Model): Model {
+  const spec = filled(defaultModelSpec, model.spec);
+  return spec === model.spec ? model : { ...model, spec };
+}
 
-export const completeVersion = (version: ModelVersion): ModelVersion => ({
-  ...version,
-  spec: filled(defaultVersionSpec as ModelVersionSpec, version.spec),
-});
+export function completeVersion(version: ModelVersion): ModelVersion {
+  const spec = filled(defaultVersionSpec as ModelVersionSpec, version.spec);
+  return spec === version.spec ? version : { ...version, spec };
+}
 
-/** The value with the defaults of absent fields, at every depth; lists, and `serve`, are taken as they are. */
+/**
+ * The value with the defaults of absent fields, at every depth; lists, and `serve`, are taken as they are. A value
+ * that lacks nothing is given back itself.
+ */
 function filled<T>(defaults: T, value: T | undefined): T {
   if (value === undefined) return defaults;
   if (!isObject(defaults) || !isObject(value)) return value;
-  const fields = Object.entries(defaults).map(([name, standard]) => {
-    const given: unknown = (value as Record<string, unknown>)[name];
-    return [name, name === 'serve' ? (given ?? standard) : filled(standard, given)];
+  const given = value as Readonly<Record<string, unknown>>;
+  const changed = Object.entries(defaults).flatMap(([name, standard]) => {
+    const field = name === 'serve' ? (given[name] ?? standard) : filled(standard, given[name]);
+    return field === given[name] ? [] : [[name, field]];
   });
-  return { ...value, ...Object.fromEntries(fields) };
+  return changed.length === 0 ? value : { ...value, ...Object.fromEntries(changed) };
 }
 
 const isObject = (value: unknown): value is object =>

@@ -1,13 +1,20 @@
 import { createHash } from 'node:crypto';
 import type { ModelVersionSpec } from '../api/generated/model-version.ts';
 
+/** Specs come from a cache and never change, so each is hashed once. */
+const hashes = new WeakMap<ModelVersionSpec, string>();
+
 /**
  * Hash of everything in a spec that can change how the version behaves, as 16 hex digits. Neither the number of
  * replicas nor the description is part of it: changing them does not give a failed version another try.
  */
 export function contentHash(spec: ModelVersionSpec): string {
+  const known = hashes.get(spec);
+  if (known !== undefined) return known;
   const { replicas: _replicas, description: _description, ...content } = spec;
-  return createHash('sha256').update(canonical(content)).digest('hex').slice(0, 16);
+  const hash = createHash('sha256').update(canonical(content)).digest('hex').slice(0, 16);
+  hashes.set(spec, hash);
+  return hash;
 }
 
 /** JSON with sorted keys, so that the hash does not depend on the order in which somebody wrote the fields. */

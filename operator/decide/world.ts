@@ -125,11 +125,22 @@ export class World {
   /** Reconciles until a visit changes nothing; pods and routers stay as they are. */
   settle(): ModelDecision {
     for (let visit = 0; visit < 50; visit += 1) {
-      const before = JSON.stringify([this.model, [...this.versions.values()]]);
+      const before = this.#remembered();
       const decision = this.reconcile();
-      if (JSON.stringify([this.model, [...this.versions.values()]]) === before) return decision;
+      if (this.#remembered() === before) return decision;
     }
     throw new Error('decisions do not settle');
+  }
+
+  /** All that the next decision depends on and a decision may change. */
+  #remembered(): string {
+    const versions = [...this.versions.values()].map(({ object: { status }, replicas, pods }) => [
+      status?.idleSince,
+      status?.handledRetry,
+      replicas,
+      pods,
+    ]);
+    return JSON.stringify([this.model?.status, versions]);
   }
 
   /** Lets time pass, visiting whenever something is due, with routers that follow and pods that become ready. */
@@ -147,14 +158,14 @@ export class World {
   /** Visits until nothing starts any more and every router follows. */
   #calm(): ModelDecision {
     for (;;) {
-      const before = JSON.stringify(this.model);
+      const before = this.model?.status?.routers?.generation;
       this.ack();
       for (const running of this.versions.values()) {
         running.pods = running.pods.map((state) => (state === 'starting' ? 'ready' : state));
       }
       const decision = this.settle();
       const starting = [...this.versions.values()].some(({ pods }) => pods.includes('starting'));
-      if (!starting && JSON.stringify(this.model) === before) return decision;
+      if (!starting && this.model?.status?.routers?.generation === before) return decision;
     }
   }
 

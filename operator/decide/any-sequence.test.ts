@@ -1,0 +1,137 @@
+/** A hundred thousand stories that nobody thought of: specs, failures, clocks and people at random. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { defaultModelSpec } from '../api/defaults.ts';
+import { World } from './world.ts';
+
+const seconds = (count: number): number => count * 1_000;
+
+describe('any sequence of events', () => {
+  const versions = ['5.0.0', '6.0.0', '7.0.0'];
+  const version = fc.constantFrom(...versions);
+  const podState = fc.constantFrom('starting' as const, 'ready' as const, 'crashing' as const);
+  const action = fc.oneof(
+    {
+      weight: 4,
+      arbitrary: fc.record({ do: fc.constant('pods' as const), version, a: podState, b: podState }),
+    },
+    {
+      weight: 3,
+      arbitrary: fc.record({
+        do: fc.constant('wait' as const),
+        ms: fc.constantFrom(1, 900, 5_000, 30_000, 700_000),
+      }),
+    },
+    { weight: 3, arbitrary: fc.record({ do: fc.constant('ack' as const), router: fc.nat(1) }) },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant('add' as const), version }) },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant('remove' as const), version }) },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant('change' as const), version, threads: fc.nat(3) }) },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        do: fc.constant('ask' as const),
+        name: fc.constantFrom('paused', 'approve', 'promote', 'abort'),
+        value: fc.constantFrom('true', 'a', 'b', 'c'),
+      }),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.record({ do: fc.constant('retry' as const), version, value: fc.constantFrom('a', 'b') }),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        do: fc.constant('policy' as const),
+        strategy: fc.constantFrom('canary' as const, 'blueGreen' as const, 'immediate' as const),
+        approval: fc.boolean(),
+        onNewVersion: fc.constantFrom('supersede' as const, 'queue' as const),
+      }),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        do: fc.constant('serve' as const),
+        serve: fc.oneof(
+          fc.constantFrom({ version: 'latest' }, { version: '5.0.0' }, { version: '6.0.0' }),
+          fc.constant({
+            split: [
+              { version: '5.0.0', weight: 1 },
+              { version: '6.0.0', weight: 3 },
+            ],
+          }),
+        ),
+      }),
+    },
+  );
+
+  it('keeps the invariants at every step, settles, and ends served when the faults stop', () => {
+    fc.assert(
+      fc.property(fc.array(action, { maxLength: 40 }), (actions) => {
+        const world = new World({});
+        world.add('5.0.0');
+        for (const act of actions) {
+          perform(world, act);
+          world.settle();
+        }
+        world.configure({ serve: { version: 'latest' }, rollout: defaultModelSpec.rollout });
+        world.annotate('sluice.dev/paused', 'false');
+        for (const [name, running] of world.versions)
+          if (running.replicas) world.pods(name, 'ready', 'ready');
+        world.run(seconds(3_000));
+        const { latched = [], traffic = [] } = world.model!.status!;
+        if (world.versions.size > latched.length) {
+          assert.equal(
+            traffic.reduce((sum, share) => sum + share.weight, 0),
+            100,
+          );
+          assert.equal(world.model!.status!.candidate, undefined);
+          assert.equal(world.condition('Ready'), 'True Serving');
+        }
+      }),
+      { numRuns: 100_000 },
+    );
+  });
+
+  type Action = typeof action extends fc.Arbitrary<infer A> ? A : never;
+
+  function perform(world: World, act: Action): void {
+    switch (act.do) {
+      case 'pods':
+        if (world.versions.get(act.version)?.replicas) world.pods(act.version, act.a, act.b);
+        return;
+      case 'wait':
+        world.now += act.ms;
+        return;
+      case 'ack':
+        world.routers[act.router] = world.model?.status?.routers?.generation ?? 0;
+        return;
+      case 'add':
+        if (!world.versions.has(act.version)) world.add(act.version);
+        return;
+      case 'remove':
+        world.remove(act.version);
+        return;
+      case 'change':
+        if (world.versions.has(act.version)) {
+          const { server } = world.versions.get(act.version)!.object.spec;
+          world.change(act.version, { server: { ...server, threads: act.threads + 1 } });
+        }
+        return;
+      case 'ask':
+        return world.annotate(`sluice.dev/${act.name}`, act.value);
+      case 'retry':
+        if (world.versions.has(act.version)) world.annotate('sluice.dev/retry', act.value, act.version);
+        return;
+      case 'policy': {
+        const { strategy, approval, onNewVersion } = act;
+        const steps = defaultModelSpec.rollout.steps.map((step) => ({ ...step, approval }));
+        return world.configure({
+          rollout: { ...defaultModelSpec.rollout, strategy, approval, onNewVersion, steps },
+        });
+      }
+      case 'serve':
+        world.configure({ serve: act.serve });
+    }
+  }
+});
