@@ -1,5 +1,5 @@
 /** Custom resources: the kinds that a CustomResourceDefinition declares. */
-import { type FieldError, type FieldErrorType, field } from '../errors.ts';
+import { FieldError, type FieldErrorType, field } from '../errors.ts';
 import {
   type ApiObject,
   asList,
@@ -113,11 +113,22 @@ function validateScale(object: ApiObject, path: string | undefined): FieldError[
   return current < 0 ? [field.invalid(`.${path}`, current, 'should be a non-negative integer')] : [];
 }
 
-function rulesOf(schema: Schema, replicasPath: string | undefined): Rules {
+/** Writes of the status are checked as if the status were the whole body, and say so in their words. */
+function statusErrors(object: ApiObject, schema: Schema): FieldError[] {
+  const status = object['status'];
+  const below = schema.properties?.['status'];
+  if (status === undefined || !below) return [];
+  return validateSchema(status, below, '', false).map((error) => {
+    const path = error.field === '<nil>' ? 'status' : `status.${error.field}`;
+    return new FieldError(error.type, path, error.value, error.detail);
+  });
+}
+
+function rulesOf(schema: Schema, paths: { spec: string | undefined; status: string | undefined }): Rules {
   const cel = compileRules(schema);
   const structural = (object: ApiObject): FieldError[] => [
     ...validateSchema(object, schema, ''),
-    ...validateScale(object, replicasPath),
+    ...validateScale(object, paths.spec),
   ];
   const withRules = (errors: FieldError[], object: ApiObject, old: ApiObject | undefined): FieldError[] => {
     if (errors.some((error) => blocking.has(error.type)))
@@ -133,7 +144,13 @@ function rulesOf(schema: Schema, replicasPath: string | undefined): Rules {
     },
     validate: (object) => withRules(structural(object), object, undefined),
     validateUpdate: update,
-    validateStatus: update,
+    validateStatus(object, old) {
+      const errors = (each: ApiObject) => [
+        ...statusErrors(each, schema),
+        ...validateScale(each, paths.status),
+      ];
+      return withRules(ratchet(errors(object), errors(old)), object, old);
+    },
   };
 }
 
@@ -220,7 +237,10 @@ export function customKinds(crd: ApiObject): Kind[] {
           return fields;
         },
         printer: printerOf(version),
-        rules: rulesOf(schema, withoutDot(scale['specReplicasPath']) || undefined),
+        rules: rulesOf(schema, {
+          spec: withoutDot(scale['specReplicasPath']) || undefined,
+          status: withoutDot(scale['statusReplicasPath']) || undefined,
+        }),
         custom: true,
         convert: conversion(`${group}/${name}`, schema),
       };

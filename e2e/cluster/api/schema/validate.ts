@@ -5,10 +5,13 @@ import { canonical, isObject, type Json, type JsonObject, own } from '../json.ts
 import { formatProblem } from './formats.ts';
 import type { Schema } from './schema.ts';
 
-/** All violations, without those of CEL rules. */
-export function validateSchema(value: Json, schema: Schema, path: string): FieldError[] {
+/**
+ * All violations, without those of CEL rules.
+ * @param root the value is a whole object, whose identity and metadata are checked elsewhere
+ */
+export function validateSchema(value: Json, schema: Schema, path: string, root = path === ''): FieldError[] {
   const errors: FieldError[] = [];
-  check(value, schema, path, errors, path === '');
+  check(value, schema, path, errors, root);
   return errors;
 }
 
@@ -77,9 +80,14 @@ function checkType(value: Json, schema: Schema, path: string, errors: FieldError
     return actual === 'integer' || actual === 'string' || fail('integer,string', actual);
   }
   if (!schema.type || hasType(value, schema.type)) return true;
-  if (schema.type !== 'integer' || !schema.format) return fail(schema.type, actual);
-  // Integers with a format are told of by Go's names.
+  const formatted = schema.format && (schema.type === 'integer' || schema.type === 'string');
+  // Where there is a format, it is told of, and the value by its name in Go.
+  if (!schema.format || !formatted) return fail(schema.type, actual);
   if (actual === 'object' || actual === 'boolean') return fail(schema.format, '');
+  if (schema.type === 'string') {
+    const names: Readonly<Record<string, string>> = { integer: 'int64', number: 'float64' };
+    return names[actual] ? fail(schema.format, names[actual]) : fail(schema.type, actual);
+  }
   if (actual !== 'number') return fail(schema.type, actual);
   const detail = `Checked value must be of type integer with format ${schema.format} in ${path}`;
   errors.push(field.invalid('<nil>', '', detail));
