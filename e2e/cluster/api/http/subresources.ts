@@ -27,7 +27,7 @@ import { deleteObject, deleteOptions } from '../resource/deletes.ts';
 import { getObject, settle, updateDecoded } from '../resource/writes.ts';
 import { requestToken } from '../reviews.ts';
 import { labelSelector } from '../store/selectors.ts';
-import { selectorText } from '../tables/builtin.ts';
+import { selectorText } from '../tables/columns.ts';
 import type { App } from './app.ts';
 import { proxyToKubelet } from './kubelet.ts';
 import { bodyOf, type Exchange } from './resources.ts';

@@ -1,100 +1,23 @@
 /** Columns of the built-in kinds, as `kubectl get` shows them. */
+import { type ApiObject, asList, asObject, asObjects, asString, at, type JsonObject } from '../json.ts';
+import type { TablePrinter } from '../kinds/kind.ts';
 import {
-  type ApiObject,
-  asList,
-  asObject,
-  asObjects,
-  asString,
-  at,
-  type Json,
-  type JsonObject,
-} from '../json.ts';
-import type { Column, TablePrinter } from '../kinds/kind.ts';
+  ageColumn,
+  containers,
+  count,
+  number,
+  pairs,
+  printer,
+  type Reader,
+  type Row,
+  selectorText,
+  size,
+  templateColumns,
+  text,
+  value,
+} from './columns.ts';
 import { age, duration } from './format.ts';
 import { podPrinter } from './pods.ts';
-
-type Cell = string | number | boolean | null;
-type Reader = (object: ApiObject, now: number) => Cell;
-type Row = readonly [name: string, type: string, read: Reader, wide?: true];
-
-/** A printer from rows; `Name` comes first by itself. */
-export function printer(...rows: readonly Row[]): TablePrinter {
-  const columns: Column[] = rows.map(([name, type, , wide]) => ({ name, type, priority: wide ? 1 : 0 }));
-  return {
-    columns: [{ name: 'Name', type: 'string', format: 'name' }, ...columns],
-    cells: (object, now) => [object.metadata.name ?? '', ...rows.map(([, , read]) => read(object, now))],
-  };
-}
-
-const ageColumn: Row = ['Age', 'string', (object, now) => age(object.metadata.creationTimestamp, now)];
-
-function number(value: Json | undefined): number {
-  return typeof value === 'number' ? value : 0;
-}
-
-function text(value: Json | undefined): string {
-  return value === undefined || value === null || value === '' ? '<none>' : String(value);
-}
-
-function count(...path: string[]): Reader {
-  return (object) => number(at(object, ...path));
-}
-
-function value(...path: string[]): Reader {
-  return (object) => text(at(object, ...path));
-}
-
-function size(...path: string[]): Reader {
-  return (object) => Object.keys(asObject(at(object, ...path))).length;
-}
-
-function pairs(labels: Json | undefined): string {
-  const list = Object.entries(asObject(labels)).map(([key, each]) => `${key}=${each}`);
-  return list.length > 0 ? list.join(',') : '<none>';
-}
-
-/** A LabelSelector in the query-string syntax. */
-export function selectorText(selector: Json | undefined): string {
-  const parts = Object.entries(asObject(at(selector, 'matchLabels'))).map(([key, each]) => `${key}=${each}`);
-  for (const expression of asObjects(at(selector, 'matchExpressions'))) {
-    const key = asString(expression['key']);
-    const values = asList(expression['values']).map(String).sort().join(',');
-    const operator = asString(expression['operator']);
-    if (operator === 'In') parts.push(`${key} in (${values})`);
-    else if (operator === 'NotIn') parts.push(`${key} notin (${values})`);
-    else parts.push(operator === 'Exists' ? key : `!${key}`);
-  }
-  return parts.length > 0 ? parts.join(',') : '<none>';
-}
-
-function containers(...path: string[]): Row[] {
-  const list = (object: ApiObject) => asObjects(at(object, ...path, 'spec', 'containers'));
-  return [
-    [
-      'Containers',
-      'string',
-      (object) =>
-        list(object)
-          .map((each) => asString(each['name']))
-          .join(','),
-      true,
-    ],
-    [
-      'Images',
-      'string',
-      (object) =>
-        list(object)
-          .map((each) => asString(each['image']))
-          .join(','),
-      true,
-    ],
-  ];
-}
-
-const templateColumns: readonly Row[] = [
-  ...containers('spec', 'template'),
-  ['Selector', 'string', (object) => selectorText(at(object, 'spec', 'selector')), true],
-];
 
 function servicePorts(object: ApiObject): string {
   const ports = asObjects(at(object, 'spec', 'ports')).map((port) => {
