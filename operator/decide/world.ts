@@ -1,4 +1,4 @@
-/** A cluster in memory for tests of decisions: what is decided becomes true at once, pods do as they are told. */
+/** A cluster in memory for tests of decisions and for the simulator: what is decided becomes true at once, pods do as they are told. */
 
 import assert from 'node:assert/strict';
 import { model, modelVersion } from '../api/fixtures.ts';
