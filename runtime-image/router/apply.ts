@@ -37,6 +37,7 @@ export async function applySteps(
         await session.run(`enable server ${step.path}`);
         break;
       case 'place-server':
+        retiring.delete(step.path);
         await session.run(
           `set server ${step.path} addr ${step.address} port ${step.port}`,
           /^IP changed|^port changed|^no need to change/,

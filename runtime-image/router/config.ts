@@ -48,6 +48,8 @@ const lastPort = routerPorts.firstModel + routerPorts.maxModels - 1;
 
 /** Connections to take at most; one more waits in the kernel. */
 const mostConnections = 20_000;
+/** Below this HAProxy had better refuse to start, and say why. */
+const fewestConnections = 256;
 
 /**
  * Connections that the descriptors allow, at two each. HAProxy does not start unless there are two more for every
@@ -56,7 +58,7 @@ const mostConnections = 20_000;
 export function connectionsFor(state: State, descriptors: number): number {
   const checked = state.pool * state.places + state.servers.length;
   const affordable = Math.floor((descriptors - routerPorts.maxModels - 2 * checked - 1024) / 2);
-  return Math.max(1, Math.min(mostConnections, affordable));
+  return Math.max(fewestConnections, Math.min(mostConnections, affordable));
 }
 
 function preamble(state: State, limits: Limits): string {

@@ -35,8 +35,11 @@ function worldOf(state: State): World {
 
 function take(world: World, step: Step): void {
   switch (step.do) {
-    case 'add-server':
     case 'place-server':
+      // A pod may follow another one in its place.
+      world.servers.add(step.path);
+      break;
+    case 'add-server':
       assert.ok(!world.servers.has(step.path), `${step.path} is there already`);
       world.servers.add(step.path);
       break;

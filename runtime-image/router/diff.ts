@@ -47,8 +47,9 @@ export function diff(from: State, to: State): readonly Step[] | undefined {
   const after = new Map(to.servers.map((server) => [identity(server), server]));
   const arriving = to.servers.filter((server) => !before.has(identity(server)));
   const leaving = from.servers.filter((server) => !after.has(identity(server)));
-  const leavingPaths = new Set(leaving.map(serverPath));
-  if (arriving.some((server) => leavingPaths.has(serverPath(server)))) return undefined;
+  // In a place, one pod can follow another; what was added under an address cannot change its options.
+  const arrivingPaths = new Map(arriving.map((server) => [serverPath(server), server.place !== undefined]));
+  if (leaving.some((server) => arrivingPaths.get(serverPath(server)) === false)) return undefined;
   const pins = changes(pinEntries(from), pinEntries(to));
   const fallbacks = changes(fallbackEntries(from), fallbackEntries(to));
   const ports = changes(portEntries(from), portEntries(to));
@@ -74,14 +75,16 @@ export function diff(from: State, to: State): readonly Step[] | undefined {
       files.split,
       abandoned.flatMap((route) => [...splitEntries(route, oldNames).keys()]),
     ),
-    ...leaving.map(
-      (server): Step => ({
-        do: 'retire-server',
-        path: serverPath(server),
-        slot: server.slot,
-        place: server.place,
-      }),
-    ),
+    ...leaving
+      .filter((server) => !arrivingPaths.has(serverPath(server)))
+      .map(
+        (server): Step => ({
+          do: 'retire-server',
+          path: serverPath(server),
+          slot: server.slot,
+          place: server.place,
+        }),
+      ),
   ];
 }
 

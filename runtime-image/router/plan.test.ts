@@ -181,6 +181,9 @@ describe('plan', () => {
     const busy = { slots: new Set([1]), places: new Set(['1.1']) };
     const early = step({ models: [model()], endpoints: pods(2, 3, 4) }, shrunk, busy);
     assert.deepEqual(places(early), ['10.0.0.2 2', '10.0.0.3 3', '10.0.0.4 4']);
+    const full = step({ models: [model()], endpoints: pods(2, 3, 4, 5) }, shrunk, busy);
+    assert.deepEqual(places(full), ['10.0.0.2 2', '10.0.0.3 3', '10.0.0.4 4', '10.0.0.5 1']);
+    assert.equal(full.places, 4, 'what only leaves needs no more places');
     const late = step({ models: [model()], endpoints: pods(2, 3, 4) }, shrunk);
     assert.deepEqual(places(late), ['10.0.0.2 2', '10.0.0.3 3', '10.0.0.4 1']);
   });

@@ -58,31 +58,44 @@ export function plan(inputs: Inputs, previous: State, busy: Busy): Planned {
 }
 
 /**
- * Gives every gRPC server one of the places of its backend: the one it has, or one that is free. HAProxy 2.6 sends
- * only one stream over a connection to a server that was added at run time, so gRPC servers are prepared instead.
+ * Gives every gRPC server one of the places of its backend: the one it has; else one that rests; else one whose
+ * former pod still answers what it has begun, which a new address does not disturb. HAProxy 2.6 sends only one
+ * stream over a connection to a server that was added at run time, so gRPC servers are prepared instead.
  */
 function placeAll(
   servers: readonly Server[],
   previous: State,
   busy: ReadonlySet<string>,
 ): Pick<State, 'places' | 'servers'> {
-  const address = ({ slot, address, port }: Server) => `${slot} ${address} ${port}`;
-  const held = new Map<string, number>();
-  const taken = new Set(busy);
-  for (const server of previous.servers) {
-    if (server.place === undefined) continue;
-    held.set(address(server), server.place);
-    taken.add(placeKey(server.slot, server.place));
-  }
+  const id = ({ slot, address, port }: Server) => `${slot} ${address} ${port}`;
+  const grpc = servers.filter((server) => server.kind === 'grpc');
+  const counts = [...Map.groupBy(grpc, (server) => server.slot).values()].map((its) => its.length);
+  const most = Math.max(0, ...counts);
+  const places = Math.max(previous.places, 2 ** Math.ceil(Math.log2(Math.max(1, most))));
+
+  const before = previous.servers.filter((server) => server.place !== undefined);
+  const staying = new Set(grpc.map(id));
+  const held = new Map(
+    before.filter((server) => staying.has(id(server))).map((server) => [id(server), server.place!]),
+  );
+  const taken = new Set(before.filter((server) => held.has(id(server))).map(keyOf));
+  const recent = new Set([...busy, ...before.map(keyOf)]);
+  const free = (slot: number) => {
+    const all = Array.from({ length: places }, (_, index) => index + 1);
+    const open = all.filter((place) => !taken.has(placeKey(slot, place)));
+    return open.find((place) => !recent.has(placeKey(slot, place))) ?? open[0]!;
+  };
   const placed = servers.map((server) => {
     if (server.kind !== 'grpc') return server;
-    let place = held.get(address(server));
-    if (place === undefined) for (place = 1; taken.has(placeKey(server.slot, place)); place++);
+    const place = held.get(id(server)) ?? free(server.slot);
     taken.add(placeKey(server.slot, place));
     return { ...server, place };
   });
-  const most = Math.max(...placed.map((server) => server.place ?? 0), 1);
-  return { places: Math.max(previous.places, 2 ** Math.ceil(Math.log2(most))), servers: placed };
+  return { places, servers: placed };
+}
+
+function keyOf({ slot, place }: Server): string {
+  return placeKey(slot, place!);
 }
 
 /** Leaves out models that cannot be routed. Of two that claim a port, the one that has it keeps it. */

@@ -171,7 +171,7 @@ function load(clients: number, one: () => Promise<string>, end: () => void): Loa
   const work = Promise.all(
     Array.from({ length: clients }, async () => {
       while (running) {
-        const outcome = await one().catch((error: NodeJS.ErrnoException) => error.code ?? error.message);
+        const outcome = await one().catch((error: NodeJS.ErrnoException) => `${error.code} ${error.message}`);
         counts[outcome] = (counts[outcome] ?? 0) + 1;
         count++;
       }
