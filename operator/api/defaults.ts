@@ -10,9 +10,9 @@ export const defaultModelSpec: ModelSpec = {
   rollout: {
     strategy: 'canary',
     steps: [
-      { weight: 5, hold: '30s', approval: false },
-      { weight: 25, hold: '30s', approval: false },
-      { weight: 50, hold: '30s', approval: false },
+      { weight: 5, hold: '30s' },
+      { weight: 25, hold: '30s' },
+      { weight: 50, hold: '30s' },
     ],
     approval: false,
     analysis: { minRequests: 100, maxErrorIncrease: 0.01, onInconclusive: 'proceed' },

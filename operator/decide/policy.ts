@@ -6,7 +6,7 @@ import type { RolloutPolicy } from './rollout/types.ts';
 export function policyOf({ rollout, rollback }: ModelSpec): RolloutPolicy {
   return {
     strategy: rollout.strategy,
-    steps: rollout.steps.map(({ weight, hold, approval }) => ({
+    steps: rollout.steps.map(({ weight, hold, approval = false }) => ({
       weight,
       holdMs: milliseconds(hold),
       approval,

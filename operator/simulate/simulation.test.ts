@@ -181,8 +181,8 @@ describe('a recording', () => {
 
 describe('a Model in a file', () => {
   it('is filled in as the API server would', () => {
-    const spec = readModel('kind: Model\nspec: {rollout: {steps: [{weight: 10}]}}');
-    assert.deepEqual(spec.rollout.steps, [{ weight: 10, hold: '30s', approval: false }]);
+    const spec = readModel('kind: Model\nspec: {rollout: {steps: [{weight: 10, hold: 30s}]}}');
+    assert.deepEqual(spec.rollout.steps, [{ weight: 10, hold: '30s' }]);
     const { rollout, rollback, retention } = readModel('kind: Model');
     const { rollout: r, rollback: b, retention: k } = defaultModelSpec;
     assert.deepEqual({ rollout, rollback, retention }, { rollout: r, rollback: b, retention: k });
@@ -191,7 +191,7 @@ describe('a Model in a file', () => {
   for (const [text, message] of [
     ['kind: Pod', /kind: "Pod" is not Model/],
     [
-      'kind: Model\nspec: {rollout: {steps: [{weight: 0}]}}',
+      'kind: Model\nspec: {rollout: {steps: [{weight: 0, hold: 1s}]}}',
       /^Error: spec\.rollout\.steps\.0\.weight must be >= 1/,
     ],
     ['kind: Model\nspec: {rollout: {bake: soon}}', /^Error: spec\.rollout\.bake must match pattern/],

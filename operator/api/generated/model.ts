@@ -76,7 +76,7 @@ export interface ModelRolloutStep {
   /** How long the candidate is watched at this weight. */
   readonly hold: string;
   /** Whether to wait, after the hold, for the annotation sluice.dev/approve. */
-  readonly approval: boolean;
+  readonly approval?: boolean;
 }
 
 /**
