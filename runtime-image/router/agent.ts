@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from '../logger.ts';
 import { applySteps, busyOf, type Retiring, sweep } from './apply.ts';
 import type { Session } from './cli.ts';
-import { type Limits, serverPath } from './config.ts';
+import { files, type Limits, serverPath } from './config.ts';
 import { parseStat } from './counters.ts';
 import { diff, type Step } from './diff.ts';
 import { loadInputs, prepareFolder, saveInputs, writeState } from './disk.ts';
@@ -33,6 +33,8 @@ export type AgentEvent =
   | { readonly kind: 'failure' };
 
 const sweepMs = 200;
+/** A thread of HAProxy may be interrupted for so long between two lookups of one request. */
+const lookUpMs = 50;
 /** A model whose pods are really gone asks for rescue with every request. */
 const rescueEveryMs = 1_000;
 
@@ -55,6 +57,9 @@ export class Agent {
   #saver: NodeJS.Timeout | undefined;
   #rescuer: NodeJS.Timeout | undefined;
   #rescuedAt = Number.NEGATIVE_INFINITY;
+  /** What is left to delete of the shares before the present ones. */
+  #abandoned: readonly Step[] = [];
+  #abandonedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: AgentOptions) {
     this.#options = options;
@@ -189,6 +194,7 @@ export class Agent {
       throw error;
     }
     this.#retiring.clear();
+    this.#abandoned = [];
     this.#commit(state);
   }
 
@@ -217,11 +223,23 @@ export class Agent {
     this.#saveLater();
   }
 
+  /** Shares that were switched away from are deleted before the next change, not during this one. */
   async #carryOut(steps: readonly Step[]): Promise<void> {
     if (steps.length === 0) return;
+    const abandoned = steps.filter((step) => step.do === 'delete-entries' && step.map === files.split);
+    const early = this.#abandonedAt + lookUpMs - performance.now();
+    if (early > 0 && this.#abandoned.length > 0) await pause(early);
     const session = await this.session();
     try {
-      await applySteps(session, steps, this.#retiring);
+      await applySteps(session, this.#abandoned, this.#retiring);
+      this.#abandoned = [];
+      await applySteps(
+        session,
+        steps.filter((step) => !abandoned.includes(step)),
+        this.#retiring,
+      );
+      this.#abandoned = abandoned;
+      if (abandoned.length > 0) this.#abandonedAt = performance.now();
     } finally {
       session.close();
     }
