@@ -70,12 +70,15 @@ const refused: readonly [string, Manifest, RegExp][] = [
   ['a misspelt field', having(good, 'spec.replica', 2), /unknown field "spec\.replica"/],
   [
     'a share above 100',
-    having(model(), 'spec.rollout.steps', [{ weight: 101 }]),
+    having(model(), 'spec.rollout.steps', [{ weight: 101, hold: '1s' }]),
     /spec\.rollout\.steps\[0\]\.weight: Invalid value: 101/,
   ],
   [
     'steps that fall',
-    having(model(), 'spec.rollout.steps', [{ weight: 50 }, { weight: 20 }]),
+    having(model(), 'spec.rollout.steps', [
+      { weight: 50, hold: '1s' },
+      { weight: 20, hold: '1s' },
+    ]),
     /spec\.rollout\.steps: .*weights of steps must increase/,
   ],
   [
