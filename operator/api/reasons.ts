@@ -104,10 +104,7 @@ export const eventReasons = {
   VersionPromoted: 'the candidate became stable',
   RolledBack: 'a version failed and lost its traffic for good',
   Superseded: 'a candidate was given up for another version',
-  SplitChanged: 'the fixed split changed',
   StableLost: 'the stable version is gone',
-  ScaledToZero: 'a version was parked',
-  ApplyFailed: 'an object could not be applied',
 } as const;
 
 export type PodFailureReason = keyof typeof podFailureReasons | FailureReason;
