@@ -114,6 +114,7 @@ export class Engine {
     if (options.cancellation?.cancelled) return Promise.reject(cancelled());
     const { promise, resolve, reject } = Promise.withResolvers<Outcome>();
     const rows = this.#batching === undefined ? 0 : rowsOf(request);
+    const timeoutMs = options.timeoutMs || Number.POSITIVE_INFINITY;
     const settle: { timer?: NodeJS.Timeout } = {};
     const finish = () => {
       clearTimeout(settle.timer);
@@ -124,6 +125,7 @@ export class Engine {
       rows,
       key: rows > 0 ? batchKey(request) : undefined,
       since: this.#options.now(),
+      timeoutMs,
       resolve: (outcome) => {
         finish();
         resolve(outcome);
@@ -141,15 +143,10 @@ export class Engine {
     options.cancellation?.onCancel(() => {
       if (this.#queue.remove(item)) item.reject(cancelled());
     });
-    if (options.timeoutMs !== undefined && options.timeoutMs > 0) {
-      const { timeoutMs } = options;
+    if (timeoutMs < Number.POSITIVE_INFINITY) {
       settle.timer = setTimeout(
         () => {
-          if (this.#queue.remove(item)) {
-            item.reject(
-              new InferenceError('DeadlineExceeded', `the request waited ${timeoutMs} ms, its time limit`),
-            );
-          }
+          if (this.#queue.remove(item)) item.reject(late(item));
         },
         Math.min(timeoutMs, 2 ** 31 - 1),
       );
@@ -223,7 +220,9 @@ export class Engine {
     for (;;) {
       const worker = this.#freest();
       if (worker === undefined) return;
-      const next = this.#queue.next(this.#batching ?? { maxSize: 1, maxDelayMs: 0 }, this.#options.now());
+      const now = this.#options.now();
+      for (const item of this.#queue.expired(now)) item.reject(late(item));
+      const next = this.#queue.next(this.#batching ?? { maxSize: 1, maxDelayMs: 0 }, now);
       if (next === undefined) return;
       if (typeof next === 'number') {
         this.#timer = setTimeout(() => this.#pump(), Math.ceil(next));
@@ -312,6 +311,10 @@ export class Engine {
 function alone(items: readonly Waiting[]): readonly Waiting[] {
   for (const item of items) item.key = undefined;
   return items;
+}
+
+function late({ timeoutMs }: Waiting): InferenceError {
+  return new InferenceError('DeadlineExceeded', `the request waited ${timeoutMs} ms, its time limit`);
 }
 
 function cancelled(): InferenceError {

@@ -13,6 +13,7 @@ const item = (
   key,
   rows,
   since,
+  timeoutMs: Number.POSITIVE_INFINITY,
   resolve: () => undefined,
   reject: () => undefined,
 });
@@ -75,6 +76,16 @@ describe('RequestQueue', () => {
       assert.equal(names(queue.next(limits, now)), next);
     });
   }
+
+  it('takes out what has waited for too long, and nothing else', () => {
+    const queue = new RequestQueue(10);
+    queue.push(item('a'));
+    queue.push({ ...item('b', 1, 'k', 2), timeoutMs: 3 });
+    queue.push({ ...item('c', 1, 'k', 3), timeoutMs: 3 });
+    assert.deepEqual(queue.expired(4.9), []);
+    assert.equal(names(queue.expired(5)), 'b');
+    assert.equal(names(queue.next({ maxSize: 9, maxDelayMs: 0 }, 5)), 'ac');
+  });
 
   it('is bounded, but not for those that come back', () => {
     const queue = new RequestQueue(1);

@@ -16,6 +16,8 @@ export interface Waiting {
   readonly rows: number;
   /** Milliseconds of the queue's clock. */
   readonly since: number;
+  /** Milliseconds after which it is not worth running; Infinity means that it always is. */
+  readonly timeoutMs: number;
   resolve(outcome: Outcome): void;
   reject(error: InferenceError): void;
 }
@@ -55,6 +57,15 @@ export class RequestQueue {
     const index = this.#items.indexOf(item);
     if (index >= 0) this.#items.splice(index, 1);
     return index >= 0;
+  }
+
+  /** Takes out what has waited for too long: on a busy thread timers are late, and nobody waits for the answer. */
+  expired(now: number): readonly Waiting[] {
+    const isLate = (item: Waiting) => now - item.since >= item.timeoutMs;
+    if (!this.#items.some(isLate)) return [];
+    const { late = [], due = [] } = Object.groupBy(this.#items, (item) => (isLate(item) ? 'late' : 'due'));
+    this.#items = due;
+    return late;
   }
 
   /**
