@@ -131,6 +131,12 @@ export const labels = {
   version: 'sluice.dev/version',
 } as const;
 
+/**
+ * Label on a version's headless Service, and hence on its EndpointSlices, never on pods: requests that one pod can
+ * answer at the same time, decimal. Absent means that it is not known.
+ */
+export const targetConcurrencyLabel = 'sluice.dev/target-concurrency';
+
 /** Names of the ports of a version's headless Service, and hence of its EndpointSlices. */
 export const endpointPorts = { http: 'http', grpc: 'grpc' } as const;
 

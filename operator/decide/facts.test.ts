@@ -63,10 +63,11 @@ describe('versions', () => {
 });
 
 describe('the content hash', () => {
-  it('does not depend on order, replicas or description', () => {
+  it('does not depend on order, replicas, what they carry, or description', () => {
     const { spec } = modelVersion('6.0.0');
     const shuffled = Object.fromEntries(Object.entries(spec).reverse()) as unknown as typeof spec;
-    assert.equal(contentHash({ ...shuffled, replicas: 9, description: 'x' }), contentHash(spec));
+    const scaling = { targetConcurrency: 8 };
+    assert.equal(contentHash({ ...shuffled, replicas: 9, scaling, description: 'x' }), contentHash(spec));
   });
   it('depends on the artifact, the server and the probes', () => {
     const base = modelVersion('6.0.0').spec;

@@ -240,6 +240,21 @@ describe('Services', () => {
     );
   });
 
+  it('of a version say what a pod can carry, if that is known, and its pods do not', () => {
+    const version = modelVersion('6.0.0', { scaling: { targetConcurrency: 8 } });
+    assert.equal(versionService(version).metadata.labels?.['sluice.dev/target-concurrency'], '8');
+    assert.equal(
+      versionService(modelVersion('6.0.0')).metadata.labels?.['sluice.dev/target-concurrency'],
+      undefined,
+    );
+    const { template } = build(version).spec;
+    assert.equal(
+      template.metadata.labels['sluice.dev/target-concurrency'],
+      undefined,
+      'a change restarts no pod',
+    );
+  });
+
   it('of a model are not taken for a version by routers', () => {
     assert.equal(modelService(model(), 10_000).metadata.labels?.['sluice.dev/model'], undefined);
   });

@@ -1,4 +1,4 @@
-import { endpointPorts, servicePorts } from '#contract';
+import { endpointPorts, servicePorts, targetConcurrencyLabel } from '#contract';
 import type { Model } from '../api/generated/model.ts';
 import type { ModelVersion } from '../api/generated/model-version.ts';
 import type { DesiredObject } from '../api/kubernetes.ts';
@@ -6,16 +6,20 @@ import { controlledBy, managedBy, versionLabels, versionSelector } from './metad
 import { versionChildName } from './names.ts';
 import { routerSelector } from './router.ts';
 
-/** The headless Service of a version: its EndpointSlices tell routers which pods there are. */
+/** The headless Service of a version: its EndpointSlices, which have its labels, tell routers which pods there are. */
 export function versionService(version: ModelVersion): DesiredObject {
   const { metadata, spec } = version;
+  const target = spec.scaling?.targetConcurrency;
   return {
     apiVersion: 'v1',
     kind: 'Service',
     metadata: {
       name: versionChildName(metadata.name),
       namespace: metadata.namespace!,
-      labels: versionLabels(version),
+      labels: {
+        ...versionLabels(version),
+        ...(target === undefined ? {} : { [targetConcurrencyLabel]: String(target) }),
+      },
       ownerReferences: controlledBy(version),
     },
     spec: {

@@ -1,5 +1,5 @@
 /** PURE: what the router reads of Kubernetes objects. Objects may be anything: what does not fit is left out. */
-import { endpointPorts, labels } from '#contract';
+import { endpointPorts, labels, targetConcurrencyLabel } from '#contract';
 import type { KubeObject } from '../../kube-client/object.ts';
 import type { EndpointInput, ModelInput } from './state.ts';
 
@@ -53,6 +53,7 @@ export function readSlice(object: Readonly<SliceObject>): EndpointInput[] {
   const http = port(endpointPorts.http);
   const grpc = port(endpointPorts.grpc);
   const ports = { ...(http === undefined ? {} : { http }), ...(grpc === undefined ? {} : { grpc }) };
+  const target = concurrencyOf(object.metadata.labels?.[targetConcurrencyLabel]);
   const found: EndpointInput[] = [];
   for (const { addresses, conditions } of object.endpoints ?? []) {
     const terminating = conditions?.terminating ?? false;
@@ -61,7 +62,12 @@ export function readSlice(object: Readonly<SliceObject>): EndpointInput[] {
       ready && !terminating ? 'ready' : terminating && conditions?.serving ? 'terminating' : undefined;
     // Consumers have to treat several addresses as one endpoint, and use the first.
     const address = addresses?.[0];
-    if (state && address) found.push({ model, version, address, ports, state });
+    if (state && address) found.push({ model, version, address, ports, state, ...target });
   }
   return found;
+}
+
+/** Anybody may label a slice, so only what the API can mean is taken. */
+function concurrencyOf(text: string | undefined): Pick<EndpointInput, 'targetConcurrency'> {
+  return text !== undefined && /^[1-9]\d{0,6}$/.test(text) ? { targetConcurrency: Number(text) } : {};
 }

@@ -25,6 +25,8 @@ export interface EndpointInput {
   readonly ports: { readonly http?: number; readonly grpc?: number };
   /** `terminating` still answers, and is used only if no pod of the model is ready. */
   readonly state: 'ready' | 'terminating';
+  /** Requests that it can answer at the same time; absent when that is not known. */
+  readonly targetConcurrency?: number;
 }
 
 /** Everything that is known of the namespace. */

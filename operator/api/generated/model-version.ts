@@ -34,6 +34,8 @@ export interface ModelVersionSpec {
   readonly placement: ModelVersionPlacement;
   /** Pods of this version while it runs. */
   readonly replicas: number;
+  /** What the pods can carry. */
+  readonly scaling?: ModelVersionScaling;
   /** How the pods are watched. */
   readonly probes: ModelVersionProbes;
 }
@@ -110,6 +112,15 @@ export interface ModelVersionPlacement {
 export interface ModelVersionPlacementResources {
   readonly requests?: Readonly<Record<string, string | number>>;
   readonly limits?: Readonly<Record<string, string | number>>;
+}
+
+/** What the pods can carry. */
+export interface ModelVersionScaling {
+  /**
+   * Requests that one pod can answer at the same time. A rollout gives the version no more traffic than its
+   * ready pods can carry by this. Absent means that it is not known.
+   */
+  readonly targetConcurrency?: number;
 }
 
 /** How the pods are watched. */
