@@ -2,12 +2,12 @@
 import type { Server as HttpServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js';
 import type { Logger } from '../logger.ts';
 import { Failure } from '../termination.ts';
 import { ByteBudget } from './byte-budget.ts';
 import type { ServeConfig } from './config.ts';
 import { createGrpcServer } from './grpc/service.ts';
+import type { GrpcTransport } from './grpc/transport.ts';
 import { createMetricsServer } from './http/metrics-server.ts';
 import { createHttpServer } from './http/server.ts';
 import type { Metrics } from './metrics.ts';
@@ -25,7 +25,7 @@ export class Endpoints {
   readonly addresses: { readonly http: string; readonly grpc: string; readonly metrics: string };
   readonly #http: HttpServer;
   readonly #metrics: HttpServer;
-  readonly #grpc: GrpcServer;
+  readonly #grpc: GrpcTransport;
   readonly #closing: { now: boolean };
 
   /** Listens on all three ports. @throws Failure ConfigurationInvalid when one cannot be had */
@@ -44,7 +44,10 @@ export class Endpoints {
     const addresses = {
       http: await listen(http, bindAddress, ports.http),
       metrics: await listen(metricsServer, bindAddress, ports.metrics),
-      grpc: await bind(grpc, bindAddress, ports.grpc),
+      grpc: await grpc.listen(bindAddress, ports.grpc).then(
+        ({ address, port }) => at(address, port),
+        (thrown) => Promise.reject(refused('gRPC', thrown)),
+      ),
     };
     return new Endpoints(http, metricsServer, grpc, closing, addresses);
   }
@@ -52,7 +55,7 @@ export class Endpoints {
   private constructor(
     http: HttpServer,
     metrics: HttpServer,
-    grpc: GrpcServer,
+    grpc: GrpcTransport,
     closing: { now: boolean },
     addresses: Endpoints['addresses'],
   ) {
@@ -78,7 +81,7 @@ export class Endpoints {
       httpClosed = true;
     });
     // Sends GOAWAY, lets open streams end and refuses new ones. It waits for health watches too, which never end.
-    const grpcClosed = new Promise<void>((resolve) => this.#grpc.tryShutdown(() => resolve()));
+    const grpcClosed = this.#grpc.drain();
     const left = () => Math.max(0, deadline - performance.now());
     // HTTP ends with its last connection: bodies may still be on their way in, and answers on their way out.
     while ((inFlight() > 0 || !httpClosed) && left() > 0) {
@@ -86,7 +89,7 @@ export class Endpoints {
       await sleep(pollMs);
     }
     await Promise.race([sleep(Math.min(flushMs, left())), grpcClosed]);
-    this.#grpc.forceShutdown();
+    this.#grpc.destroy();
     this.#http.closeAllConnections();
     this.#metrics.close();
     this.#metrics.closeAllConnections();
@@ -105,25 +108,6 @@ async function listen(server: HttpServer, address: string | undefined, port: num
   });
   const bound = server.address() as AddressInfo;
   return at(bound.address, bound.port);
-}
-
-async function bind(server: GrpcServer, address: string | undefined, port: number): Promise<string> {
-  // Without IPv6 in the pod the wildcard of both families cannot be bound.
-  const candidates = address === undefined ? ['::', '0.0.0.0'] : [address];
-  let last: unknown;
-  for (const candidate of candidates) {
-    try {
-      const bound = await new Promise<number>((resolve, reject) => {
-        server.bindAsync(at(candidate, port), ServerCredentials.createInsecure(), (error, actual) =>
-          error === null ? resolve(actual) : reject(error),
-        );
-      });
-      return at(candidate, bound);
-    } catch (thrown) {
-      last = thrown;
-    }
-  }
-  throw refused('gRPC', last);
 }
 
 function at(address: string, port: number): string {

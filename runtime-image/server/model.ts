@@ -135,8 +135,8 @@ export class ServedModel {
       const engine = this.#loaded();
       const request = decode();
       const planned = plan(request, engine.spec);
-      const limit = request.timeoutMs > 0 ? { ...options, timeoutMs: request.timeoutMs } : options;
-      const { outputs, queueMs, computeMs } = await engine.infer(planned, limit);
+      const limits = { ...options, timeoutMs: shorter(options.timeoutMs, request.timeoutMs) };
+      const { outputs, queueMs, computeMs } = await engine.infer(planned, limits);
       const totalMs = this.#clock.now() - began;
       this.#statistics.recordSuccess(totalMs, queueMs, computeMs, this.#clock.wall());
       this.#metrics?.recordSuccess(protocol, totalMs, queueMs);
@@ -155,6 +155,11 @@ export class ServedModel {
     if (this.#engine === undefined) throw new InferenceError('Unavailable', 'the model is loading');
     return this.#engine;
   }
+}
+
+/** Of two time limits, of which 0 and undefined are none. */
+function shorter(one = 0, other = 0): number {
+  return one > 0 && other > 0 ? Math.min(one, other) : Math.max(one, other);
 }
 
 /** The same tensor with other values: large ones, since many a right answer is near zero. */

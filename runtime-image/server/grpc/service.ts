@@ -1,15 +1,7 @@
 /** The protocol over gRPC: GRPCInferenceService, the standard health service and reflection. */
 import { fileURLToPath } from 'node:url';
-import {
-  Metadata,
-  type MethodDefinition,
-  Server,
-  type ServerUnaryCall,
-  type ServiceDefinition,
-  type sendUnaryData,
-  type UntypedServiceImplementation,
-} from '@grpc/grpc-js';
-import { loadSync, type PackageDefinition } from '@grpc/proto-loader';
+import type { Server } from '@grpc/grpc-js';
+import { loadSync, type PackageDefinition, type ServiceDefinition } from '@grpc/proto-loader';
 import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation, protoPath as healthProto } from 'grpc-health-check';
 import { versionHeader } from '#contract';
@@ -24,10 +16,12 @@ import {
 } from '../describe.ts';
 import { Cancellation } from '../execution/cancellation.ts';
 import type { ServedModel } from '../model.ts';
-import { InferenceError, invalid } from '../protocol/errors.ts';
+import { InferenceError } from '../protocol/errors.ts';
 import { decodeInferRequest, encodeInferAnswer } from '../protocol/grpc-codec.ts';
 import { readInferRequest, writeInferAnswer } from '../protocol/grpc-wire.ts';
 import type { InferAnswerMessage, InferRequestMessage } from '../protocol/messages.ts';
+import type { MethodDescription, Service, UnaryHandler, UnaryRequest } from './method.ts';
+import { GrpcTransport } from './transport.ts';
 
 export const serviceName = 'inference.GRPCInferenceService';
 const protoPath = fileURLToPath(new URL('../../inference.proto', import.meta.url));
@@ -38,9 +32,6 @@ export function loadProtocol(): PackageDefinition {
   return loadSync(protoPath, loaderOptions);
 }
 
-/** Of one connection. Each may hold a whole request in memory. */
-const maxStreams = 1000;
-
 export interface GrpcOptions {
   readonly model: ServedModel;
   readonly maxRequestBytes: number;
@@ -48,68 +39,36 @@ export interface GrpcOptions {
   readonly logger: Logger;
 }
 
-/** A gRPC server that is not bound yet. */
-export function createGrpcServer(options: GrpcOptions): Server {
+/** A gRPC server that does not listen yet. */
+export function createGrpcServer(options: GrpcOptions): GrpcTransport {
+  const { model, maxRequestBytes, budget } = options;
   const protocol = loadProtocol();
-  const server = new Server({
-    'grpc.max_receive_message_length': options.maxRequestBytes,
-    'grpc.max_send_message_length': -1,
-    'grpc.max_concurrent_streams': maxStreams,
-  });
-  server.addService(tolerant(ownInfer(protocol[serviceName] as ServiceDefinition)), handlers(options));
+  const headers = { [versionHeader]: model.version };
+  const server = new GrpcTransport({ maxRequestBytes, budget, headers });
+  server.addService(ownInfer(protocol[serviceName] as ServiceDefinition), handlers(options));
   const health = new HealthImplementation();
-  health.addToServer(server);
-  options.model.onChange(() => {
-    const status = options.model.ready ? 'SERVING' : 'NOT_SERVING';
+  // The two libraries ask nothing of a server but this one method.
+  const host = server as unknown as Server;
+  health.addToServer(host);
+  model.onChange(() => {
+    const status = model.ready ? 'SERVING' : 'NOT_SERVING';
     for (const name of ['', serviceName]) health.setStatus(name, status);
   });
-  new ReflectionService({ ...protocol, ...loadSync(healthProto, loaderOptions) }).addToServer(server);
+  new ReflectionService({ ...protocol, ...loadSync(healthProto, loaderOptions) }).addToServer(host);
   return server;
 }
 
 /** The library's description of the service, with our own reading and writing of the messages that carry tensors. */
-function ownInfer(service: ServiceDefinition): ServiceDefinition {
-  const { ModelInfer } = service as { ModelInfer: MethodDefinition<object, object> };
-  const own: MethodDefinition<object, object> = {
-    ...ModelInfer,
-    requestDeserialize: (bytes): Received => ({ message: readInferRequest(bytes), bytes: bytes.byteLength }),
-    responseSerialize: (message) => writeInferAnswer(message as InferAnswerMessage),
-  };
-  return { ...service, ModelInfer: own };
-}
-
-interface Received {
-  readonly message: InferRequestMessage;
-  /** Of the message on the wire. */
-  readonly bytes: number;
-}
-
-/** What a message that is no protobuf decodes to. */
-class Malformed {
-  readonly error: InferenceError;
-
-  constructor(thrown: unknown) {
-    const why = thrown instanceof Error ? thrown.message : String(thrown);
-    this.error =
-      thrown instanceof InferenceError ? thrown : invalid(`the message is not valid protobuf: ${why}`);
-  }
-}
-
-/** grpc-js answers INTERNAL to a message that it cannot decode; but the mistake is the client's, so let handlers see it. */
-function tolerant(service: ServiceDefinition): ServiceDefinition {
-  const wrap = (method: MethodDefinition<object, object>) => ({
-    ...method,
-    requestDeserialize: (bytes: Buffer): object => {
-      try {
-        return method.requestDeserialize(bytes);
-      } catch (thrown) {
-        return new Malformed(thrown);
-      }
+function ownInfer(service: ServiceDefinition): Service {
+  const described = service as unknown as Service;
+  return {
+    ...described,
+    ModelInfer: {
+      ...(described['ModelInfer'] as MethodDescription),
+      requestDeserialize: (bytes) => readInferRequest(bytes),
+      responseSerialize: (message) => writeInferAnswer(message as InferAnswerMessage),
     },
-  });
-  return Object.fromEntries(
-    Object.entries(service).map(([name, method]) => [name, wrap(method as MethodDefinition<object, object>)]),
-  );
+  };
 }
 
 interface Named {
@@ -117,32 +76,21 @@ interface Named {
   readonly version: string;
 }
 
-type Call = ServerUnaryCall<unknown, unknown>;
+function handlers(options: GrpcOptions): Readonly<Record<string, UnaryHandler>> {
+  const { model, logger } = options;
 
-function handlers(options: GrpcOptions): UntypedServiceImplementation {
-  const { model } = options;
-  const versioned = new Metadata();
-  versioned.set(versionHeader, model.version);
-
-  /** One place that turns a function into a handler: metadata out, errors into statuses. */
+  /** One place that turns a function into a handler, and what it throws into a status. */
   const unary =
-    <Q>(handle: (request: Q, call: Call) => unknown) =>
-    async (call: Call, done: sendUnaryData<unknown>): Promise<void> => {
+    <Q>(handle: (request: Q, call: UnaryRequest) => unknown): UnaryHandler =>
+    async (call, done) => {
       try {
-        if (call.request instanceof Malformed) throw call.request.error;
-        const answer = await handle(call.request as Q, call);
-        call.sendMetadata(versioned.clone());
-        done(null, answer);
+        done(null, await handle(call.request as Q, call));
       } catch (thrown) {
         const error = InferenceError.from(thrown);
         if (error.fault === 'Internal') {
-          options.logger.error('a request failed', {
-            path: call.getPath(),
-            error: error.message,
-            stack: error.stack,
-          });
+          logger.error('a request failed', { path: call.path, error: error.message, stack: error.stack });
         }
-        done({ code: error.code, details: error.message, metadata: versioned.clone() });
+        done(error);
       }
     };
 
@@ -169,21 +117,20 @@ function handlers(options: GrpcOptions): UntypedServiceImplementation {
     RepositoryModelUnload: unary(() => {
       throw new InferenceError('Unimplemented', fixedRepository);
     }),
-    ModelInfer: unary((received: Received, call) => infer(options, received, call)),
+    ModelInfer: unary((message: InferRequestMessage, call) => infer(model, message, call)),
   };
 }
 
-async function infer({ model, budget }: GrpcOptions, { message, bytes }: Received, call: Call) {
+async function infer(
+  model: ServedModel,
+  message: InferRequestMessage,
+  call: UnaryRequest,
+): Promise<InferAnswerMessage> {
   model.check(message.model_name, message.model_version);
-  const gone = new Cancellation();
-  // Also how the library tells that the client's deadline has passed.
-  call.once('cancelled', () => gone.cancel());
-  const share = budget.share();
-  try {
-    share.add(bytes);
-    const answer = await model.infer('grpc', () => decodeInferRequest(message), { cancellation: gone });
-    return encodeInferAnswer(answer, { model: model.name, version: model.version });
-  } finally {
-    share.release();
-  }
+  const cancellation = new Cancellation();
+  call.onCancel(() => cancellation.cancel());
+  const { timeoutMs } = call;
+  const limits = timeoutMs === undefined ? { cancellation } : { cancellation, timeoutMs };
+  const answer = await model.infer('grpc', () => decodeInferRequest(message), limits);
+  return encodeInferAnswer(answer, { model: model.name, version: model.version });
 }

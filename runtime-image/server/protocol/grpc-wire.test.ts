@@ -214,7 +214,7 @@ describe('writeInferAnswer', () => {
     });
     fc.assert(
       fc.property(answer, (value) => {
-        const read = library.responseDeserialize(writeInferAnswer(value)) as {
+        const read = library.responseDeserialize(Buffer.concat(writeInferAnswer(value))) as {
           parameters: object;
           outputs: { parameters: object }[];
         };

@@ -239,8 +239,8 @@ function countContents(bytes: Uint8Array): number[] {
   return Array.from({ length: bytesField + 1 }, (_, field) => counts[field] ?? 0);
 }
 
-/** The bytes of a ModelInferResponse. */
-export function writeInferAnswer(message: InferAnswerMessage): Buffer {
+/** The bytes of a ModelInferResponse, in pieces: contents of tensors are not copied. */
+export function writeInferAnswer(message: InferAnswerMessage): readonly Uint8Array[] {
   const pieces: Uint8Array[] = [];
   const text = (field: number, value: string) =>
     value !== '' && delimited(pieces, field, Buffer.from(value, 'utf8'));
@@ -255,7 +255,7 @@ export function writeInferAnswer(message: InferAnswerMessage): Buffer {
     delimited(pieces, 5, Buffer.concat(output));
   }
   for (const raw of message.raw_output_contents ?? []) delimited(pieces, 6, raw);
-  return Buffer.concat(pieces);
+  return pieces;
 }
 
 function delimited(pieces: Uint8Array[], field: number, bytes: Uint8Array): void {

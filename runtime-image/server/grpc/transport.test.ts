@@ -1,0 +1,263 @@
+/** The transport by itself, asked by grpc-js's client and, for what that would never send, by a bare client of HTTP/2. */
+import assert from 'node:assert/strict';
+import { connect, constants, type IncomingHttpHeaders } from 'node:http2';
+import { after, before, describe, it } from 'node:test';
+import { Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import { ByteBudget } from '../byte-budget.ts';
+import { frame } from './framing.ts';
+import type { Done, UnaryRequest } from './method.ts';
+import type { StreamingCall } from './streaming-call.ts';
+import { GrpcTransport } from './transport.ts';
+
+const bytes = (message: unknown): Buffer => message as Buffer;
+const described = (name: string, requestStream: boolean, responseStream: boolean) => ({
+  path: `/test.Test/${name}`,
+  requestStream,
+  responseStream,
+  requestDeserialize: (message: Buffer) => Buffer.from(message),
+  responseSerialize: bytes,
+});
+
+interface World extends AsyncDisposable {
+  readonly transport: GrpcTransport;
+  readonly budget: ByteBudget;
+  readonly address: string;
+  /** Calls of `Hold`, which are answered when the test does. */
+  readonly held: { readonly call: UnaryRequest; readonly done: Done }[];
+  readonly client: Client;
+}
+
+async function start(): Promise<World> {
+  const budget = new ByteBudget(4096);
+  const transport = new GrpcTransport({ maxRequestBytes: 2048, budget, headers: { 'x-test': 'yes' } });
+  const held: { call: UnaryRequest; done: Done }[] = [];
+  transport.addService(
+    {
+      Echo: described('Echo', false, false),
+      Hold: described('Hold', false, false),
+      Fail: described('Fail', false, false),
+      Each: described('Each', true, true),
+      Watch: described('Watch', false, true),
+    },
+    {
+      Echo: (call: UnaryRequest, done: Done) => done(null, call.request),
+      Hold: (call: UnaryRequest, done: Done) => void held.push({ call, done }),
+      Fail: (_: UnaryRequest, done: Done) => done({ code: status.NOT_FOUND, details: 'naïve' }),
+      Each: (call: unknown) => {
+        const stream = call as StreamingCall;
+        stream.on('data', (message: Buffer) => stream.write(message));
+        stream.on('end', () => stream.end());
+      },
+      Watch: (call: unknown) => (call as StreamingCall).write(Buffer.from('first')),
+    },
+  );
+  const { port } = await transport.listen('127.0.0.1', 0);
+  const address = `127.0.0.1:${port}`;
+  const client = new Client(address, credentials.createInsecure());
+  return {
+    transport,
+    budget,
+    address,
+    held,
+    client,
+    [Symbol.asyncDispose]: async () => {
+      client.close();
+      transport.destroy();
+      await transport.drain();
+    },
+  };
+}
+
+function ask(client: Client, method: string, message: Buffer, options: { deadline?: number } = {}) {
+  return new Promise<Buffer>((resolve, reject) => {
+    client.makeUnaryRequest(
+      `/test.Test/${method}`,
+      bytes,
+      (answer: Buffer) => answer,
+      message,
+      new Metadata(),
+      options,
+      (error: ServiceError | null, answer?: Buffer) =>
+        error === null && answer !== undefined ? resolve(answer) : reject(error),
+    );
+  });
+}
+
+/** What comes back to a bare stream: all headers, of both blocks. */
+async function bare(
+  address: string,
+  headers: Record<string, string>,
+  body: readonly Uint8Array[],
+): Promise<IncomingHttpHeaders> {
+  const session = connect(`http://${address}`);
+  const stream = session.request({
+    ':method': 'POST',
+    ':path': '/test.Test/Echo',
+    'content-type': 'application/grpc',
+    ...headers,
+  });
+  const seen: IncomingHttpHeaders = {};
+  stream.on('response', (answer) => Object.assign(seen, answer));
+  stream.on('trailers', (trailers) => Object.assign(seen, trailers));
+  stream.on('error', () => undefined);
+  for (const piece of body) stream.write(piece);
+  stream.end();
+  stream.resume();
+  await new Promise((resolve) => stream.once('close', resolve));
+  session.close();
+  return seen;
+}
+
+async function until(what: string, holds: () => boolean): Promise<void> {
+  for (const deadline = Date.now() + 15_000; !holds(); ) {
+    if (Date.now() > deadline) throw new Error(`never: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+describe('the gRPC transport', { timeout: 60_000 }, () => {
+  let world: World;
+  before(async () => {
+    world = await start();
+  });
+  after(() => world[Symbol.asyncDispose]());
+
+  it('answers, large and empty messages too, and gives back what they held', async () => {
+    for (const size of [0, 1, 2048]) {
+      const message = Buffer.alloc(size, 7);
+      assert.deepEqual(await ask(world.client, 'Echo', message), message);
+    }
+    await until('nothing is held', () => world.budget.held === 0);
+  });
+
+  it('takes compressed messages', async () => {
+    const client = new Client(world.address, credentials.createInsecure(), {
+      'grpc.default_compression_algorithm': 2,
+    });
+    const message = Buffer.alloc(2000, 1);
+    assert.deepEqual(await ask(client, 'Echo', message), message);
+    client.close();
+  });
+
+  it('refuses a message that is too large, compressed or not', async () => {
+    const client = new Client(world.address, credentials.createInsecure(), {
+      'grpc.default_compression_algorithm': 2,
+    });
+    const expected = { code: status.RESOURCE_EXHAUSTED };
+    await assert.rejects(ask(client, 'Echo', Buffer.alloc(100_000)), expected);
+    await assert.rejects(ask(world.client, 'Echo', Buffer.alloc(2049)), expected);
+    client.close();
+  });
+
+  it('refuses what would hold more memory than there is for all', async () => {
+    const kept = Promise.all([0, 1].map(() => ask(world.client, 'Hold', Buffer.alloc(1900))));
+    await until('both are held', () => world.held.length === 2);
+    await assert.rejects(ask(world.client, 'Echo', Buffer.alloc(1900)), {
+      code: status.RESOURCE_EXHAUSTED,
+      details: /the requests of the moment hold/,
+    });
+    for (const { done } of world.held.splice(0)) done(null, Buffer.from('ok'));
+    await kept;
+    await until('nothing is held', () => world.budget.held === 0);
+  });
+
+  it('carries the status of a handler, with any text', async () => {
+    await assert.rejects(ask(world.client, 'Fail', Buffer.alloc(0)), {
+      code: status.NOT_FOUND,
+      details: 'naïve',
+    });
+  });
+
+  it('tells a handler of the time limit, and that the client is gone', async () => {
+    const asked = ask(world.client, 'Hold', Buffer.alloc(1), { deadline: Date.now() + 500 });
+    await until('it is held', () => world.held.length === 1);
+    const [held] = world.held.splice(0);
+    assert.ok((held?.call.timeoutMs ?? 0) > 0 && (held?.call.timeoutMs ?? 501) <= 500);
+    const gone = new Promise<void>((resolve) => held?.call.onCancel(resolve));
+    await assert.rejects(asked, { code: status.DEADLINE_EXCEEDED });
+    await gone;
+    held?.done(null, Buffer.from('too late, and harmless'));
+  });
+
+  it('answers every request of a stream, and ends when the client does', async () => {
+    const call = world.client.makeBidiStreamRequest('/test.Test/Each', bytes, (answer: Buffer) =>
+      answer.toString(),
+    );
+    const seen: string[] = [];
+    call.on('data', (answer: string) => seen.push(answer));
+    for (const text of ['a', 'b', 'c']) call.write(Buffer.from(text));
+    call.end();
+    await new Promise((resolve, reject) => call.once('end', resolve).once('error', reject));
+    assert.deepEqual(seen, ['a', 'b', 'c']);
+  });
+
+  it('ends a watch at its time limit', async () => {
+    const seen = await bare(world.address, { ':path': '/test.Test/Watch', 'grpc-timeout': '50m' }, [
+      ...frame([Buffer.from('x')]),
+    ]);
+    assert.equal(seen['grpc-status'], String(status.DEADLINE_EXCEEDED));
+  });
+
+  const text = frame([Buffer.from('x')]);
+  const cases: readonly [what: string, Record<string, string>, readonly Uint8Array[], object][] = [
+    ['a method that there is not', { ':path': '/test.Test/None' }, text, { 'grpc-status': '12' }],
+    ['no message', {}, [], { 'grpc-status': '3' }],
+    ['half a message', {}, [Buffer.from([0, 0, 0, 0, 9, 1])], { 'grpc-status': '3' }],
+    ['two messages', {}, [...text, ...text], { 'grpc-status': '3' }],
+    [
+      'an encoding that is unknown',
+      { 'grpc-encoding': 'br' },
+      [Buffer.from([1, 0, 0, 0, 1, 1])],
+      { 'grpc-status': '12' },
+    ],
+    ['compression without its name', {}, [Buffer.from([1, 0, 0, 0, 1, 1])], { 'grpc-status': '3' }],
+    [
+      'what is no gzip',
+      { 'grpc-encoding': 'gzip' },
+      [Buffer.from([1, 0, 0, 0, 1, 1])],
+      { 'grpc-status': '3' },
+    ],
+    ['a time limit that is none', { 'grpc-timeout': 'soon' }, text, { 'grpc-status': '3' }],
+    ['a time limit of nothing', { 'grpc-timeout': '0m' }, text, { 'grpc-status': '4' }],
+    ['another content type', { 'content-type': 'text/html' }, text, { ':status': 415 }],
+    ['another HTTP method', { ':method': 'PUT' }, text, { ':status': 405 }],
+  ];
+  for (const [what, headers, body, expected] of cases) {
+    it(`refuses ${what}`, async () => {
+      const seen = await bare(world.address, headers, body);
+      assert.deepEqual({ ...seen, ...expected }, seen);
+    });
+  }
+
+  it('finishes the calls that it has when it drains, and takes no new ones', async () => {
+    await using own = await start();
+    const asked = ask(own.client, 'Hold', Buffer.from('x'));
+    await until('it is held', () => own.held.length === 1);
+    const drained = own.transport.drain();
+    const late = new Client(own.address, credentials.createInsecure());
+    await assert.rejects(ask(late, 'Echo', Buffer.alloc(1)), { code: status.UNAVAILABLE });
+    late.close();
+    own.held[0]?.done(null, Buffer.from('done'));
+    assert.equal((await asked).toString(), 'done');
+    await drained;
+  });
+
+  it('outlives clients that break off', async () => {
+    const session = connect(`http://${world.address}`);
+    session.on('error', () => undefined);
+    for (let index = 0; index < 50; index++) {
+      const stream = session.request({
+        ':method': 'POST',
+        ':path': index % 2 === 0 ? '/test.Test/Echo' : '/test.Test/Each',
+        'content-type': 'application/grpc',
+      });
+      stream.on('error', () => undefined);
+      stream.write(Buffer.from([0, 0, 0, 1]));
+      if (index % 3 === 0) stream.close(constants.NGHTTP2_CANCEL);
+    }
+    await new Promise((resolve) => session.ping(resolve));
+    session.destroy();
+    assert.equal((await ask(world.client, 'Echo', Buffer.from('still'))).toString(), 'still');
+    await until('nothing is held', () => world.budget.held === 0);
+  });
+});
