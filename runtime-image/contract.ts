@@ -81,6 +81,8 @@ export const env = {
   threads: 'SLUICE_THREADS',
   /** Execution provider: `auto` (default: the GPU where there is one), `cpu`, `cuda`, `tensorrt`, `webgpu`. */
   provider: 'SLUICE_PROVIDER',
+  /** GPUs of the pod, decimal, default 0. Workers are spread over them, and there is one for each unless told otherwise. */
+  gpus: 'SLUICE_GPUS',
   /** Where the reason for an exit is written, for the kubelet to put into the pod's status. */
   terminationLog: 'SLUICE_TERMINATION_LOG',
   /** Seconds, decimal, between SIGTERM and the moment by which the process must have ended. */
@@ -89,7 +91,7 @@ export const env = {
   haproxy: 'SLUICE_HAPROXY',
   /** Writable folder of the router: configuration, sockets, state. */
   routerDir: 'SLUICE_ROUTER_DIR',
-  /** Inference workers, decimal, default 1. Each holds the model's weights once. */
+  /** Inference workers, decimal; default one for each GPU, or one. Each holds the model's weights once. */
   workers: 'SLUICE_WORKERS',
   /** Most bytes of one request's body or message, decimal; default 64 MiB. */
   maxRequestBytes: 'SLUICE_MAX_REQUEST_BYTES',

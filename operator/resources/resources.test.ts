@@ -149,6 +149,7 @@ describe('the Deployment of a version', () => {
       requests: { cpu: '250m', memory: '256Mi', 'nvidia.com/gpu': '2' },
       limits: { memory: '1Gi', 'nvidia.com/gpu': '2' },
     });
+    assert.equal(envValue(pod.containers[0]!, 'SLUICE_GPUS'), '2');
   });
 
   it('leaves a drill to the user and everything else of Sluice to the operator', () => {
@@ -170,12 +171,13 @@ describe('the Deployment of a version', () => {
       ...modelVersion('6').spec.server,
       batching: { maxSize: 32, maxDelay: '2ms' },
       workers: 2,
+      provider: 'cpu' as const,
     };
     const container = build(modelVersion('6.0.0', { artifact, server })).spec.template.spec.containers[0]!;
-    const names = ['ARTIFACT_SHA256', 'BATCH_SIZE', 'BATCH_DELAY', 'WORKERS'];
+    const names = ['ARTIFACT_SHA256', 'BATCH_SIZE', 'BATCH_DELAY', 'WORKERS', 'PROVIDER', 'GPUS'];
     assert.deepEqual(
       names.map((name) => envValue(container, `SLUICE_${name}`)),
-      ['f'.repeat(64), '32', '2ms', '2'],
+      ['f'.repeat(64), '32', '2ms', '2', 'cpu', undefined],
     );
   });
 

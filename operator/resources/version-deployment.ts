@@ -158,7 +158,8 @@ function serverContainer(version: ModelVersion, pool: GPUPool | undefined, confi
 
 /** The user's variables first, so that ours win where the kubelet sees a name twice. */
 function serverEnv({ spec }: ModelVersion, { runtime }: VersionConfig) {
-  const { ports, threads, workers, batching, env: users = [] } = spec.server;
+  const { ports, provider, threads, workers, batching, env: users = [] } = spec.server;
+  const { gpus } = spec.placement;
   const ours = envOf({
     [env.model]: spec.model,
     [env.version]: spec.version,
@@ -169,6 +170,8 @@ function serverEnv({ spec }: ModelVersion, { runtime }: VersionConfig) {
     [env.artifactSha256]: spec.artifact.sha256,
     [env.batchSize]: batching === undefined ? undefined : String(batching.maxSize),
     [env.batchDelay]: batching?.maxDelay,
+    [env.provider]: provider,
+    [env.gpus]: gpus > 0 ? String(gpus) : undefined,
     [env.workers]: workers === undefined ? undefined : String(workers),
     [env.threads]: threads === undefined ? undefined : String(threads),
     [env.terminationLog]: paths.terminationLog,

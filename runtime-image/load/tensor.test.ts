@@ -13,6 +13,8 @@ const values: Readonly<Record<Datatype, fc.Arbitrary<Scalar>>> = {
   UINT16: fc.nat(65535),
   UINT32: fc.nat(4294967295),
   UINT64: fc.maxSafeNat(),
+  // Every bit pattern that is a number.
+  FP16: fc.float({ noNaN: true, min: -65504, max: 65504 }).map(Math.f16round),
   FP32: fc.float({ noNaN: true }),
   FP64: fc.double({ noNaN: true }),
   BYTES: fc.string(),
@@ -31,6 +33,7 @@ for (const datatype of Object.keys(values) as Datatype[]) {
 
 test('the bytes are those of the protocol', () => {
   assert.deepEqual([...encode('INT64', [-2])], [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
+  assert.deepEqual([...encode('FP16', [1, -2])], [0, 0x3c, 0, 0xc0]);
   assert.deepEqual([...encode('FP32', [1])], [0, 0, 0x80, 0x3f]);
   assert.deepEqual([...encode('BYTES', ['hé'])], [3, 0, 0, 0, 0x68, 0xc3, 0xa9]);
 });
@@ -38,6 +41,7 @@ test('the bytes are those of the protocol', () => {
 test('what does not fit is refused', () => {
   assert.throws(() => encode('INT8', [128]), RangeError);
   assert.throws(() => encode('INT64', [0.5]), RangeError);
+  assert.throws(() => encode('FP16', [70_000]), /70000 is no FP16/);
   assert.throws(() => decode('FP32', Buffer.alloc(5)), /no whole number of FP32/);
   assert.throws(() => decode('BYTES', Buffer.from([9, 0, 0, 0, 1])), /longer than its tensor/);
 });

@@ -11,6 +11,7 @@ export const datatypes = [
   'UINT16',
   'UINT32',
   'UINT64',
+  'FP16',
   'FP32',
   'FP64',
   'BYTES',
@@ -53,9 +54,26 @@ const codecs: Readonly<Record<Exclude<Datatype, 'BYTES'>, Codec>> = {
     write: (b, i, v) => b.writeBigUInt64LE(integer(v), i),
     read: (b, i) => Number(b.readBigUInt64LE(i)),
   },
+  FP16: {
+    size: 2,
+    write: (b, i, v) => viewOf(b).setFloat16(i, half(v), true),
+    read: (b, i) => viewOf(b).getFloat16(i, true),
+  },
   FP32: { size: 4, write: (b, i, v) => b.writeFloatLE(Number(v), i), read: (b, i) => b.readFloatLE(i) },
   FP64: { size: 8, write: (b, i, v) => b.writeDoubleLE(Number(v), i), read: (b, i) => b.readDoubleLE(i) },
 };
+
+/** A number beyond the largest of FP16 would silently become infinite. */
+function half(value: Scalar): number {
+  const number = Number(value);
+  if (Number.isFinite(number) && Math.abs(number) > 65_504) throw new RangeError(`${number} is no FP16`);
+  return number;
+}
+
+/** For what a Buffer has no methods for. */
+function viewOf({ buffer, byteOffset, byteLength }: Buffer): DataView {
+  return new DataView(buffer, byteOffset, byteLength);
+}
 
 export function isDatatype(word: unknown): word is Datatype {
   return datatypes.some((datatype) => datatype === word);

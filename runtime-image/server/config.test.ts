@@ -21,6 +21,8 @@ describe('readConfig', () => {
       threads: 2,
       workers: 1,
       provider: 'cpu',
+      providerNamed: false,
+      gpus: 0,
       maxRequestBytes: 67_108_864,
       maxHeldBytes: 268_435_456,
       maxQueue: 512,
@@ -29,6 +31,16 @@ describe('readConfig', () => {
       drill: undefined,
     });
     assert.equal(readConfig(minimal, { cpus: 0.25, memoryBytes: 2 ** 30 }).threads, 1);
+  });
+
+  it('spreads workers over the GPUs, unless it is told how many there are', () => {
+    const read = (more: Record<string, string>) => readConfig({ ...minimal, ...more });
+    const gpu = { [env.gpus]: '4', [env.provider]: 'cuda' };
+    assert.equal(read(gpu).workers, 4);
+    assert.equal(read({ ...gpu, [env.workers]: '8' }).workers, 8);
+    assert.equal(read({ [env.gpus]: '4', [env.provider]: 'cpu' }).workers, 1);
+    const { provider, providerNamed } = read({ [env.provider]: 'tensorrt' });
+    assert.deepEqual({ provider, providerNamed }, { provider: 'tensorrt', providerNamed: true });
   });
 
   it('reads drills', () => {

@@ -27,6 +27,9 @@ export interface ServeConfig {
   readonly threads: number;
   readonly workers: number;
   readonly provider: Provider;
+  /** Whether the provider was asked for by name, and not chosen here. */
+  readonly providerNamed: boolean;
+  readonly gpus: number;
   readonly maxRequestBytes: number;
   /** Of all requests at one time. */
   readonly maxHeldBytes: number;
@@ -46,6 +49,8 @@ export interface Machine {
 }
 
 export function readConfig(source: Environment, machine: Machine = thisMachine()): ServeConfig {
+  const gpus = integer(source, env.gpus, 0, { min: 0, max: 64 });
+  const { provider, providerNamed } = readProvider(source, gpus);
   const maxRequestBytes = integer(source, env.maxRequestBytes, 64 * 2 ** 20, { min: 1024, max: 2 ** 31 - 1 });
   return {
     model: required(source, env.model),
@@ -59,8 +64,10 @@ export function readConfig(source: Environment, machine: Machine = thisMachine()
       metrics: integer(source, env.metricsPort, serverPorts.metrics, port),
     },
     threads: integer(source, env.threads, Math.max(1, Math.floor(machine.cpus)), { min: 1, max: 1024 }),
-    workers: integer(source, env.workers, 1, { min: 1, max: 256 }),
-    provider: readProvider(source),
+    workers: integer(source, env.workers, provider === 'cpu' ? 1 : Math.max(1, gpus), { min: 1, max: 256 }),
+    provider,
+    providerNamed,
+    gpus,
     maxRequestBytes,
     // A quarter: a request is held as received and as inputs, and its answer as outputs and as sent.
     maxHeldBytes: Math.max(2 * maxRequestBytes, Math.floor(machine.memoryBytes / 4)),
@@ -75,10 +82,14 @@ export function readConfig(source: Environment, machine: Machine = thisMachine()
 }
 
 /** Asked for nothing, the GPU is used where there is one, and the image has what it takes. */
-function readProvider(source: Environment): Provider {
+function readProvider(
+  source: Environment,
+  gpus: number,
+): { readonly provider: Provider; readonly providerNamed: boolean } {
   const word = oneOf(source, env.provider, 'auto', ['auto', ...providers]);
-  if (word !== 'auto') return word;
-  return existsSync('/dev/nvidiactl') && hasCudaProvider() ? 'cuda' : 'cpu';
+  if (word !== 'auto') return { provider: word, providerNamed: true };
+  const gpu = (gpus > 0 || existsSync('/dev/nvidiactl')) && hasCudaProvider();
+  return { provider: gpu ? 'cuda' : 'cpu', providerNamed: false };
 }
 
 /** Whether the image was built with it; see the Dockerfile. */

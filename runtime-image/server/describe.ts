@@ -20,6 +20,7 @@ export function modelMetadata(model: ServedModel) {
     platform,
     inputs: model.spec.inputs.map(tensor),
     outputs: model.spec.outputs.map(tensor),
+    properties: { execution_provider: model.provider },
   };
 }
 

@@ -94,11 +94,12 @@ async function start(
   logger: Logger,
 ): Promise<Engine> {
   const digest = await verify(config);
-  const { modelPath, threads, provider } = config;
+  const { modelPath, threads, provider, gpus } = config;
   try {
     const engine = await Engine.start({
       worker: { modelPath, threads, provider },
       workers: config.workers,
+      devices: gpus,
       maxQueue: config.maxQueue,
       batching: config.batching,
       now,
@@ -116,10 +117,12 @@ async function start(
     });
     const { report } = engine;
     metrics.recordLoad(report.loadMs);
+    metrics.recordProvider(report.provider, provider);
     for (const note of report.notes) logger.warn(note);
     logger.info('model loaded', {
       digest,
       provider: report.provider,
+      requestedProvider: config.providerNamed ? provider : 'auto',
       loadMs: Math.round(report.loadMs),
       warmUpMs: report.warmUpMs === undefined ? null : Math.round(report.warmUpMs),
       inputs: report.spec.inputs,

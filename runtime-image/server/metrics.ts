@@ -36,6 +36,7 @@ export class Metrics {
   readonly #computeSeconds: Histogram;
   readonly #batchSize: Histogram;
   readonly #loadSeconds: Gauge;
+  readonly #provider: Gauge<'provider' | 'wanted'>;
   #busyMs = 0;
 
   /** @param now milliseconds of a clock that never goes back */
@@ -95,6 +96,12 @@ export class Metrics {
       help: 'Loading the model',
       registers,
     });
+    this.#provider = new Gauge({
+      name: 'sluice_execution_provider',
+      help: 'What computes, and what was to: they differ where the wanted one could not be used',
+      labelNames: ['provider', 'wanted'],
+      registers,
+    });
     gauge('sluice_running_requests', 'Requests that workers hold', () => gauges().running);
     gauge('sluice_workers', 'Inference workers that are up', () => gauges().workers);
     gauge('sluice_ready', 'Whether the readiness probe is answered with yes', () => (gauges().ready ? 1 : 0));
@@ -120,6 +127,10 @@ export class Metrics {
 
   recordLoad(ms: number): void {
     this.#loadSeconds.set(ms / 1000);
+  }
+
+  recordProvider(provider: string, wanted: string): void {
+    this.#provider.set({ provider, wanted }, 1);
   }
 
   recordRun(rows: number, computeMs: number): void {

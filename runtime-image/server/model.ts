@@ -3,6 +3,7 @@
  * the statistics, and says whether it is ready.
  */
 import type { Engine, InferOptions } from './execution/engine.ts';
+import type { Provider } from './execution/messages.ts';
 import type { Metrics, Protocol } from './metrics.ts';
 import { InferenceError, quote } from './protocol/errors.ts';
 import type { InferAnswer, InferRequest, ModelSpec, Tensor } from './protocol/tensor.ts';
@@ -125,6 +126,11 @@ export class ServedModel {
   /** @throws InferenceError Unavailable while the model is loading */
   get spec(): ModelSpec {
     return this.#loaded().spec;
+  }
+
+  /** What computes. @throws InferenceError Unavailable while the model is loading */
+  get provider(): Provider {
+    return this.#loaded().report.provider;
   }
 
   /** Decodes by the given function, checks and runs. Whatever happens is counted, and what is thrown is an InferenceError. */

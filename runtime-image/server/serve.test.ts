@@ -216,8 +216,10 @@ describe('serve', { timeout: 240_000 }, () => {
         { name: 'output', datatype: 'FP32', shape: [-1, 1] },
         { name: 'stateN', datatype: 'FP32', shape: [-1, -1, -1] },
       ],
+      properties: { execution_provider: 'cpu' },
     });
     const { answer } = await call('ModelMetadata', { name: 'vad' });
+    assert.deepEqual(answer['properties'], { execution_provider: 'cpu' });
     assert.deepEqual((answer['inputs'] as { shape: string[] }[])[1]?.shape, ['2', '-1', '128']);
     assert.deepEqual(await get('/v2'), (await call('ServerMetadata', {})).answer);
     assert.equal((await call('ModelReady', { name: 'vad', version: '5.0.0' })).answer['ready'], true);

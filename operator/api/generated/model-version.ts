@@ -68,7 +68,14 @@ export interface ModelVersionServer {
   readonly ports: ModelVersionServerPorts;
   /** Requests that wait for each other, to be computed together. Absent means none. */
   readonly batching?: ModelVersionServerBatching;
-  /** Inferences at the same time. Each holds the model's weights once. */
+  /**
+   * What computes. auto, and absent: the GPU where the pod has one and the image can use it, else the CPU. A
+   * provider that cannot be used is reported, and the CPU computes.
+   */
+  readonly provider?: 'auto' | 'cpu' | 'cuda' | 'tensorrt' | 'webgpu';
+  /**
+   * Inferences at the same time. Each holds the model's weights once. Absent means one for each GPU, or one.
+   */
   readonly workers?: number;
   /** Threads of one inference. Absent means the CPU limit. */
   readonly threads?: number;
@@ -145,7 +152,7 @@ export interface ModelVersionProbesGolden {
 
 export interface ModelVersionProbesGoldenInput {
   readonly name: string;
-  readonly datatype: 'BOOL' | 'INT8' | 'INT16' | 'INT32' | 'INT64' | 'UINT8' | 'UINT16' | 'UINT32' | 'UINT64' | 'FP32' | 'FP64' | 'BYTES';
+  readonly datatype: 'BOOL' | 'INT8' | 'INT16' | 'INT32' | 'INT64' | 'UINT8' | 'UINT16' | 'UINT32' | 'UINT64' | 'FP16' | 'FP32' | 'FP64' | 'BYTES';
   /** Sizes of the dimensions; empty for a scalar. */
   readonly shape: readonly number[];
   /** All values, row by row. */

@@ -16,7 +16,9 @@ import { type BatchLimits, type Outcome, RequestQueue, type Waiting } from './qu
 import { ModelRefused, type RunResult, WorkerHandle } from './worker-handle.ts';
 
 export interface EngineOptions {
-  readonly worker: WorkerOptions;
+  readonly worker: Omit<WorkerOptions, 'device'>;
+  /** GPUs that workers are spread over, in turn. */
+  readonly devices?: number;
   readonly workers: number;
   readonly maxQueue: number;
   readonly batching: BatchLimits;
@@ -59,14 +61,16 @@ export class Engine {
   /** @throws ModelRefused when the model cannot be loaded */
   static async start(options: EngineOptions): Promise<Engine> {
     // One first: a model that cannot be loaded should fail once, and peak memory is that of one load.
-    const first = new WorkerHandle(options.worker);
+    const first = new WorkerHandle({ ...options.worker, device: 0 });
     const report = await first.loaded.catch(async (thrown) => {
       await first.stop();
       throw thrown;
     });
     const engine = new Engine(options, report);
-    engine.#adopt(first);
-    await Promise.all(Array.from({ length: options.workers - 1 }, () => engine.#startWorker()));
+    engine.#adopt(first, 0);
+    const devices = Math.max(1, options.devices ?? 1);
+    const others = Array.from({ length: options.workers - 1 }, (_, index) => (index + 1) % devices);
+    await Promise.all(others.map((device) => engine.#startWorker(device)));
     return engine;
   }
 
@@ -172,7 +176,7 @@ export class Engine {
     await Promise.all(workers.map((worker) => worker.stop()));
   }
 
-  #adopt(worker: WorkerHandle): void {
+  #adopt(worker: WorkerHandle, device: number): void {
     this.#workers.add(worker);
     this.#options.onWorker?.();
     void worker.ended.then((reason) => {
@@ -180,31 +184,31 @@ export class Engine {
       this.#workers.delete(worker);
       this.#options.onWorker?.();
       this.#options.onNote?.(`an inference worker was lost and is started again: ${reason}`);
-      void this.#replace();
+      void this.#replace(device);
     });
     this.#pump();
   }
 
-  async #startWorker(): Promise<void> {
-    const worker = new WorkerHandle(this.#options.worker);
-    try {
-      await worker.loaded;
-    } catch (thrown) {
+  async #startWorker(device: number): Promise<void> {
+    const worker = new WorkerHandle({ ...this.#options.worker, device });
+    const { notes } = await worker.loaded.catch(async (thrown) => {
       await worker.stop();
       throw thrown;
-    }
+    });
+    // A worker may find another GPU than the first did, or none any more.
+    for (const note of notes) if (!this.report.notes.includes(note)) this.#options.onNote?.(note);
     if (this.#closed) await worker.stop();
-    else this.#adopt(worker);
+    else this.#adopt(worker, device);
   }
 
-  async #replace(): Promise<void> {
+  async #replace(device: number): Promise<void> {
     for (
       let delay: number = restartDelayMs.first;
       !this.#closed;
       delay = Math.min(delay * 2, restartDelayMs.longest)
     ) {
       try {
-        return await this.#startWorker();
+        return await this.#startWorker(device);
       } catch (thrown) {
         const error = thrown instanceof Error ? thrown : new Error(String(thrown));
         if (thrown instanceof ModelRefused) return this.#options.onDead?.(error);

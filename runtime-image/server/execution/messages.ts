@@ -7,6 +7,8 @@ export interface WorkerOptions {
   /** Intra-op threads of the session. */
   readonly threads: number;
   readonly provider: Provider;
+  /** Index of the GPU, of those that the pod has. */
+  readonly device: number;
 }
 
 /** Execution providers of ONNX Runtime. */

@@ -20,10 +20,7 @@ export async function load(options: WorkerOptions): Promise<Loaded> {
   for (const provider of wanted) {
     try {
       // A provider that cannot load throws even when another is listed after it, so the fallback is ours.
-      const session = await ort.InferenceSession.create(
-        options.modelPath,
-        sessionOptions(provider, options.threads),
-      );
+      const session = await ort.InferenceSession.create(options.modelPath, sessionOptions(provider, options));
       const { spec, leftOut } = describe(session);
       notes.push(...leftOut);
       return { session: new Session(session, spec), provider, notes };
@@ -35,9 +32,13 @@ export async function load(options: WorkerOptions): Promise<Loaded> {
   throw new Error('no provider was tried');
 }
 
-function sessionOptions(provider: Provider, threads: number): ort.InferenceSession.SessionOptions {
+export function sessionOptions(
+  provider: Provider,
+  { threads, device }: Pick<WorkerOptions, 'threads' | 'device'>,
+): ort.InferenceSession.SessionOptions {
+  const onDevice = provider === 'cuda' || provider === 'tensorrt';
   return {
-    executionProviders: [provider],
+    executionProviders: [onDevice ? { name: provider, deviceId: device } : provider],
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     logSeverityLevel: silent,
