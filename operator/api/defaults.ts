@@ -20,6 +20,7 @@ export const defaultModelSpec: ModelSpec = {
     bake: '10m',
   },
   rollback: { unreadyFor: '5s', minReady: '50%', startupDeadline: '10m' },
+  pinning: 'enabled',
   retention: { warm: 1, parkAfter: '10m' },
 };
 

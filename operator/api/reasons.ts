@@ -71,6 +71,7 @@ export const progressReasons = {
   Queued: 'the version waits for the rollout before it',
   Serving: 'the version has its share of the traffic',
   NoTraffic: 'the version has no traffic',
+  Routed: 'only requests with a matching route go to the version',
   RoutersPending: 'routers do not all follow yet',
   NoRouters: 'no router is ready',
   NoReadyPods: 'no pod is ready',

@@ -25,6 +25,12 @@ export interface ModelContext {
   readonly seen: ReadonlyMap<string, Seen>;
   readonly rollout: RolloutOutput;
   readonly target: Target;
+  /** Versions that routes name. */
+  readonly leads: ReadonlySet<string>;
+  /** Those of them that requests are sent to. */
+  readonly routed: readonly string[];
+  /** Hash of what routers read of the spec, if anything. */
+  readonly rules: string | undefined;
   readonly problem: Problem | undefined;
   /** Until when the problem may be one of order only. */
   readonly patientUntil: number | undefined;
@@ -37,7 +43,7 @@ export interface ModelContext {
 
 export function modelStatus(model: Model, context: ModelContext): ModelStatus {
   const { metadata, status } = model;
-  const { observed, seen, rollout, target, problem, patientUntil, routers, now } = context;
+  const { observed, seen, rollout, routed, problem, patientUntil, routers, now } = context;
   const { stable, candidate } = rollout.state;
   const answering = rollout.shares.filter((share) => share.weight > 0);
   const findings = summariseModel({
@@ -48,7 +54,7 @@ export function modelStatus(model: Model, context: ModelContext): ModelStatus {
     ...optional('problem', problem),
     passing: patientUntil !== undefined,
     routers,
-    waitingFor: waitingFor(target, rollout),
+    waitingFor: waitingFor(context),
     paused: requestsOf(model).paused,
   });
   const generation = metadata.generation ?? 0;
@@ -60,9 +66,11 @@ export function modelStatus(model: Model, context: ModelContext): ModelStatus {
     ...optional('candidate', candidateStatus(status, context)),
     handled: handledOf(model),
     traffic: rollout.shares,
+    ...(routed.length === 0 ? {} : { routed }),
     routers: {
       ...optional('port', observed.port),
       generation: context.generation,
+      ...optional('rules', context.rules),
       total: routers.total,
       acked: routers.acked,
     },
@@ -125,12 +133,13 @@ export function patienceOf(
   return now < since + patienceMs ? since + patienceMs : undefined;
 }
 
-/** Members of a split that should have a share and have none yet. */
-function waitingFor(target: Target, { shares }: RolloutOutput): string[] {
-  if (target.kind !== 'split') return [];
-  return target.parts
-    .filter((part) => part.weight > 0 && weightOf(shares, part.version) === 0)
+/** Members of a split that should have a share, and versions that routes name, that have no requests yet. */
+function waitingFor({ target, rollout, leads, routed }: ModelContext): string[] {
+  const parts = target.kind === 'split' ? target.parts : [];
+  const members = parts
+    .filter((part) => part.weight > 0 && weightOf(rollout.shares, part.version) === 0)
     .map((part) => part.version);
+  return [...new Set([...members, ...[...leads].filter((version) => !routed.includes(version))])];
 }
 
 function phaseOf({ state }: RolloutOutput, problem: Problem | undefined): string {

@@ -537,3 +537,119 @@ describe('two ModelVersions of one version', () => {
     );
   });
 });
+
+describe('routes', () => {
+  const beta = { match: { headers: [{ name: 'x-tenant', value: 'beta' }] }, version: '7.0.0' };
+  const fixed = { serve: { version: '5.0.0' }, routes: [beta] };
+
+  /** A world in which 5.0.0 serves and beta's requests go to 7.0.0. */
+  function routing(): World {
+    const world = serving({ serve: { version: '5.0.0' } });
+    world.add('7.0.0');
+    world.configure({ ...fixed, rollout: defaultModelSpec.rollout });
+    world.run(seconds(5));
+    return world;
+  }
+
+  it('keep a version running that has no share, and tell routers when it is ready', () => {
+    const world = serving({ serve: { version: '5.0.0' } });
+    world.add('7.0.0');
+    world.configure(fixed);
+    world.settle();
+    world.pods('7.0.0', 'starting', 'starting');
+    world.settle();
+    assert.equal(world.model?.status?.routed, undefined);
+    assert.equal(world.condition('Ready'), 'False PodsStarting');
+    const before = world.model?.status?.routers?.generation ?? 0;
+    world.pods('7.0.0', 'ready', 'ready');
+    world.settle();
+    assert.deepEqual(world.model?.status?.routed, ['7.0.0']);
+    assert.equal(world.model.status.routers?.generation, before + 1);
+    assert.equal(world.condition('Ready', '7.0.0'), 'False RoutersPending');
+    world.ack();
+    world.settle();
+    assert.equal(world.condition('Ready', '7.0.0'), 'True Serving');
+    assert.equal(world.condition('Promoted', '7.0.0'), 'False Routed');
+    assert.equal(world.condition('Ready'), 'True Serving');
+    assert.deepEqual([world.weight('5.0.0'), world.weight('7.0.0')], [100, 0]);
+    world.now += 30 * 24 * seconds(3_600);
+    world.settle();
+    assert.equal(world.versions.get('7.0.0')!.replicas, 2, 'it is not parked');
+  });
+
+  it('lead nowhere while the version has no ready pod', () => {
+    const world = routing();
+    assert.deepEqual(world.model?.status?.routed, ['7.0.0']);
+    world.pods('7.0.0', 'crashing', 'crashing');
+    world.settle();
+    assert.equal(world.model.status.routed, undefined);
+    assert.equal(world.condition('Ready', '7.0.0'), 'False CrashLoop');
+    assert.equal(world.condition('Servable'), 'True Serving');
+  });
+
+  it('lead nowhere when the version has failed, and say so', () => {
+    const world = serving();
+    world.configure({ routes: [beta] });
+    world.add('7.0.0');
+    world.run(seconds(40));
+    assert.equal(world.model?.status?.candidate?.version, '7.0.0');
+    assert.deepEqual(world.model.status.routed, ['7.0.0']);
+    world.pods('7.0.0', 'starting', 'ready');
+    world.annotate('sluice.dev/abort', '1');
+    world.settle();
+    assert.equal(world.model.status.routed, undefined, 'a latched version with ready pods');
+    assert.equal(world.condition('Ready'), 'False VersionLatched');
+    assert.equal(world.condition('Stalled'), 'True VersionLatched');
+    assert.equal(world.weight('5.0.0'), 100);
+  });
+
+  it('name the field of a version that does not exist', () => {
+    const world = serving({ serve: { version: '5.0.0' } });
+    world.configure({ ...fixed, routes: [{ ...beta, version: '9.9.9' }] });
+    world.run(seconds(10));
+    assert.equal(world.condition('Stalled'), 'True VersionNotFound');
+    assert.match(
+      world.model?.status?.conditions?.find(({ type }) => type === 'Ready')?.message ?? '',
+      /^spec\.routes\[0\]\.version: .*"9\.9\.9"; it has 5\.0\.0$/,
+    );
+    assert.equal(world.weight('5.0.0'), 100);
+  });
+
+  it('that are taken away keep the version until routers follow, and then for parkAfter', () => {
+    const world = routing();
+    world.configure({ routes: [] });
+    world.settle();
+    world.now += seconds(3_600);
+    world.settle();
+    assert.equal(world.versions.get('7.0.0')!.replicas, 2, 'routers may still send to it');
+    world.ack();
+    world.settle();
+    assert.equal(world.versions.get('7.0.0')!.replicas, 0);
+  });
+});
+
+describe('the rules of a model', () => {
+  it('count as a change for routers, each once', () => {
+    const world = serving();
+    const generation = () => world.model?.status?.routers?.generation ?? 0;
+    const first = generation();
+    for (const spec of [
+      { sticky: { header: 'x-user-id' } },
+      { pinning: 'disabled' as const },
+      { timeouts: { response: '30s' } },
+    ]) {
+      const before = generation();
+      world.configure(spec);
+      world.settle();
+      world.settle();
+      assert.equal(generation(), before + 1, JSON.stringify(spec));
+      assert.equal(world.condition('RouteReady'), 'False RoutersPending');
+      world.ack();
+      world.settle();
+      assert.equal(world.condition('RouteReady'), 'True Serving');
+    }
+    world.configure({ rollback: { ...defaultModelSpec.rollback, minReady: '60%' } });
+    world.settle();
+    assert.equal(generation(), first + 3);
+  });
+});

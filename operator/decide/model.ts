@@ -16,8 +16,9 @@ import { type Part, partOf, roleOf } from './roles.ts';
 import { advance } from './rollout/rollout.ts';
 import { optional, stateFrom } from './rollout/state.ts';
 import type { RolloutOutput, Target } from './rollout/types.ts';
+import { leadsOf, routedOf, routesProblem, rulesHash } from './rules.ts';
 import { type Seen, see } from './see.ts';
-import { type Share, sameShares, weightOf } from './shares.ts';
+import { sameShares, weightOf } from './shares.ts';
 import { targetOf } from './target.ts';
 import { duplicateStatus, versionStatus } from './version-status.ts';
 
@@ -51,6 +52,8 @@ export function decideModel(observed: ModelObserved, now: number): ModelDecision
   const policy = policyOf(spec);
   const published = {
     shares: model?.status?.traffic ?? [],
+    routed: model?.status?.routed ?? [],
+    rules: model?.status?.routers?.rules,
     generation: model?.status?.routers?.generation ?? 0,
   };
 
@@ -77,21 +80,32 @@ export function decideModel(observed: ModelObserved, now: number): ModelDecision
     now,
   });
 
-  const changed = !sameShares(published.shares, rollout.shares);
+  const leads = leadsOf(spec);
+  const routed = routedOf(leads, seen, rollout.state);
+  const rules = rulesHash(spec);
+  const changed =
+    !sameShares(published.shares, rollout.shares) ||
+    published.routed.join(' ') !== routed.join(' ') ||
+    published.rules !== rules;
   const routers = { total, acked: changed ? 0 : acked };
   const generation = published.generation + (changed ? 1 : 0);
+  const hasTraffic = (name: string): boolean =>
+    [rollout.shares, published.shares].some((shares) => weightOf(shares, name) > 0) ||
+    routed.includes(name) ||
+    published.routed.includes(name);
   const parts = partsOf(seen, rollout, target, {
     spec,
+    leads,
     bakeMs: policy.bakeMs,
-    published: published.shares,
+    hasTraffic,
     settled: allAcked && !changed,
     now,
   });
 
-  const obstacle = problemOf(observed, seen, target, problem);
+  const obstacle = problemOf(observed, seen, target, problem ?? routesProblem(spec, seen, rollout.state));
   const patientUntil = patienceOf(model?.status, obstacle, now);
   const { paused } = requests;
-  const context = { rollout, target, paused, routers, minReady: policy.minReady, now };
+  const context = { rollout, target, routed, paused, routers, minReady: policy.minReady, now };
   const versionStatuses = new Map<ModelVersion, ModelVersionStatus>([
     ...[...seen.values()].map(
       (version) =>
@@ -109,6 +123,9 @@ export function decideModel(observed: ModelObserved, now: number): ModelDecision
           seen,
           rollout,
           target,
+          leads,
+          routed,
+          rules,
           problem: obstacle,
           patientUntil,
           routers,
@@ -137,9 +154,11 @@ export function decideModel(observed: ModelObserved, now: number): ModelDecision
 
 interface PartContext {
   readonly spec: Model['spec'];
+  /** Versions that routes name. */
+  readonly leads: ReadonlySet<string>;
   readonly bakeMs: number;
-  /** Shares that routers were told last. */
-  readonly published: readonly Share[];
+  /** Whether routers are told to send requests to it, or were the last time. */
+  readonly hasTraffic: (version: string) => boolean;
   /** Whether every router follows them, and they stay. */
   readonly settled: boolean;
   readonly now: number;
@@ -147,19 +166,19 @@ interface PartContext {
 
 function partsOf(
   seen: ReadonlyMap<string, Seen>,
-  { state, shares }: RolloutOutput,
+  { state }: RolloutOutput,
   target: Target,
-  { spec, bakeMs, published, settled, now }: PartContext,
+  { spec, leads, bakeMs, hasTraffic, settled, now }: PartContext,
 ): ReadonlyMap<string, Part> {
   const bakingUntil = (state.stableSince ?? Number.NEGATIVE_INFINITY) + bakeMs;
   return new Map(
     [...seen].map(([name, version]) => {
       const { status } = version.observed.object;
-      const role = roleOf(version, state, target, spec.retention, bakingUntil, now);
+      const role = roleOf(version, state, target, leads, spec.retention, bakingUntil, now);
       const standing = {
         ...optional('idleSince', status?.idleSince === undefined ? undefined : Date.parse(status.idleSince)),
         running: (version.observed.deployment?.spec?.replicas ?? 0) > 0,
-        mayHaveTraffic: !settled || weightOf(shares, name) > 0 || weightOf(published, name) > 0,
+        mayHaveTraffic: !settled || hasTraffic(name),
       };
       return [name, partOf(role, standing, spec.retention, now)];
     }),

@@ -6,7 +6,7 @@ import { isLatched } from './rollout/draft.ts';
 import type { RolloutState } from './rollout/state.ts';
 import type { Target, VersionFacts } from './rollout/types.ts';
 
-export type Role = 'stable' | 'candidate' | 'member' | 'warm' | 'idle' | 'failed';
+export type Role = 'stable' | 'candidate' | 'member' | 'routed' | 'warm' | 'idle' | 'failed';
 
 /** The part of one version: whether it has pods, and until when if that ends by itself. */
 export interface Part {
@@ -28,11 +28,16 @@ export interface Standing {
   readonly mayHaveTraffic: boolean;
 }
 
-/** The role of one version. */
+/**
+ * The role of one version.
+ *
+ * @param leads versions that routes name
+ */
 export function roleOf(
   facts: VersionFacts,
   state: RolloutState,
   target: Target,
+  leads: ReadonlySet<string>,
   retention: ModelRetention,
   bakingUntil: number,
   now: number,
@@ -41,6 +46,7 @@ export function roleOf(
   if (isLatched(state.latched, facts)) return 'failed';
   if (state.candidate?.version === facts.version) return 'candidate';
   if (target.kind === 'split' && target.parts.some((part) => part.version === facts.version)) return 'member';
+  if (leads.has(facts.version)) return 'routed';
   const rank = state.previous.indexOf(facts.version);
   // While stable may have to be returned from, or is in trouble, the version before it stands by, parked or not.
   const needed = now < bakingUntil || state.stableUnreadySince !== undefined;

@@ -24,6 +24,8 @@ export interface VersionSummary {
   readonly facts: VersionFacts;
   readonly part: Part;
   readonly weight: number;
+  /** Whether requests with a matching route are sent to it. */
+  readonly routed: boolean;
   readonly latch?: Latch;
   readonly candidate?: Candidate;
   /** Digest of the artifact, once it has been fetched and verified. */
@@ -71,7 +73,8 @@ export function summariseVersion(summary: VersionSummary): Findings {
         : no(trouble?.reason ?? 'NoReadyPods', trouble?.message ?? 'no pod is ready'),
     ArtifactReady: artifactOf(summary),
     WorkloadReady: workload,
-    RouteReady: weight > 0 ? routed(summary.routers) : no('NoTraffic', 'the version has no traffic'),
+    RouteReady:
+      weight > 0 || summary.routed ? routed(summary.routers) : no('NoTraffic', 'the version has no traffic'),
     Promoted: promotedOf(summary),
     Reconciling:
       ready.status === 'True' || stalled.status === 'True' ? settled : yes(ready.reason, ready.message),
@@ -120,6 +123,8 @@ function promotedOf({ part, candidate, latch }: VersionSummary): Finding {
       );
     case 'failed':
       return no((latch?.reason ?? 'RolledBack') as Reason, latch?.message ?? 'the version failed');
+    case 'routed':
+      return no('Routed', 'only requests with a matching route go to it');
     case 'warm':
       return no('Warm', 'a former stable version, kept for an instant rollback');
     case 'idle':
@@ -150,6 +155,10 @@ function versionReady(
       return weight > 0
         ? withRoute(routers, `${weight} % of the traffic`)
         : yes('NoTraffic', 'ready, with no share of the traffic');
+    case 'routed':
+      return workload.status === 'True'
+        ? withRoute(routers, 'requests with a matching route')
+        : no(workload.reason, workload.message);
     case 'warm':
       return hasTooFew(facts, { minReady })
         ? no(workload.reason, workload.message)
@@ -179,7 +188,7 @@ export interface ModelSummary {
   /** Whether the problem is likely to go away by itself in a moment. */
   readonly passing: boolean;
   readonly routers: RouterFacts;
-  /** Members of a split that have no share yet, though they should. */
+  /** Members of a split, and versions that routes name, that have no requests yet, though they should. */
   readonly waitingFor: readonly string[];
   readonly paused: boolean;
 }

@@ -78,7 +78,8 @@ export function targetOf(
     : { target };
 }
 
-function latchProblem(field: string, version: string, latched: readonly Latch[]): Problem {
+/** Why a field that names a failed version changes nothing. */
+export function latchProblem(field: string, version: string, latched: readonly Latch[]): Problem {
   const latch = latched.find((entry) => entry.version === version)!;
   return {
     reason: 'VersionLatched',
@@ -86,7 +87,8 @@ function latchProblem(field: string, version: string, latched: readonly Latch[])
   };
 }
 
-function known(versions: ReadonlyMap<string, Choice>): string {
+/** The versions that there are, for people. */
+export function known(versions: ReadonlyMap<string, Choice>): string {
   const names = [...versions.values()].sort(compareVersions).map((version) => version.version);
   return names.length === 0 ? 'it has none' : `it has ${names.slice(-10).join(', ')}`;
 }

@@ -18,6 +18,8 @@ import { type RouterFacts, summariseVersion } from './summarise.ts';
 export interface VersionContext {
   readonly rollout: RolloutOutput;
   readonly target: Target;
+  /** Versions that requests with a matching route are sent to. */
+  readonly routed: readonly string[];
   readonly paused: boolean;
   readonly routers: RouterFacts;
   /** Fraction of the wanted pods below which there are too few. */
@@ -36,6 +38,7 @@ export function versionStatus(version: Seen, part: Part, context: VersionContext
     facts: version,
     part,
     weight,
+    routed: context.routed.includes(version.version),
     ...optional('latch', latch),
     ...optional('candidate', part.role === 'candidate' ? rollout.state.candidate : undefined),
     ...optional('digest', artifact?.digest),
@@ -89,6 +92,7 @@ export function duplicateStatus({ object }: VersionObserved, owner: Seen, now: n
     facts: { version, contentHash: '', wanted: replicas, ready: 0, blocked },
     part: { role: 'idle', runs: false },
     weight: 0,
+    routed: false,
     routers: { total: 0, acked: 0 },
     minReady: 1,
   });
@@ -143,6 +147,8 @@ function phaseOf(version: Seen, part: Part, { state }: RolloutOutput): string {
       return version.ready === 0 ? 'Starting' : 'Stable';
     case 'member':
       return version.ready === 0 ? 'Starting' : 'Serving';
+    case 'routed':
+      return version.ready === 0 ? 'Starting' : 'Routed';
     case 'warm':
       return 'Warm';
     case 'failed':

@@ -204,7 +204,7 @@ export class Agent {
     const state = this.#plan();
     const steps = diff(this.#applied, state);
     if (steps === undefined) {
-      await this.#reload('there are not enough backends, or places in them');
+      await this.#reload('rules changed, or there are not enough backends or places in them');
     } else {
       try {
         await this.#carryOut(steps);

@@ -1,6 +1,7 @@
 /**
  * PURE: the text of haproxy.cfg. It holds no name that a user chose: versions are slot numbers, models are ports,
- * and texts come from maps or from the request itself, escaped where they are used.
+ * and texts come from maps or from the request itself, escaped where they are used. Only what Models ask for besides
+ * shares is different; see `policy.ts`.
  *
  * The way of a request: its port says the model; a random bucket of the model, or a pin, says the version's slot;
  * the slot and the protocol say the backend. A backend's last resort is a loop back into the router, which takes
@@ -9,7 +10,8 @@
  */
 import { probePaths, routerPorts, versionHeader } from '#contract';
 import { serverName, socketAddress } from './names.ts';
-import type { Kind, Server, State } from './state.ts';
+import { backendTimeoutRules, bucketRules, pinRules, routeRules, saltOf, timeoutRules } from './policy.ts';
+import type { Kind, Route, Server, State } from './state.ts';
 
 /** Names inside the router's folder. HAProxy runs in it, so that no path is too long for a socket. */
 export const files = {
@@ -24,6 +26,8 @@ export const files = {
   pins: 'pins.map',
   /** port → `slot/version|slot/version|slot/version` */
   fallbacks: 'fallbacks.map',
+  /** `port/version` → `slot/version`, of versions that a Model's routes may lead to now */
+  routes: 'routes.map',
   /** Range of random numbers, of 0..1023, whose requests are timed. */
   samples: 'samples.lst',
 } as const;
@@ -61,10 +65,47 @@ export function connectionsFor(state: State, descriptors: number): number {
   return Math.max(fewestConnections, Math.min(mostConnections, affordable));
 }
 
-function preamble(state: State, limits: Limits): string {
+/** `bind` lines for ranges of ports. */
+function binds(limits: Limits, ranges: readonly (readonly [number, number])[]): string {
   const address = limits.bind.includes(':') && limits.bind !== '::' ? `[${limits.bind}]` : limits.bind;
   const bind = limits.bind === '::' ? ':::' : `${address}:`;
   const options = limits.bind === '::' ? ' v4v6' : '';
+  return ranges
+    .map(([from, to]) => `  bind ${bind}${from === to ? from : `${from}-${to}`}${options}\n`)
+    .join('');
+}
+
+/** The ports of models that have no frontend of their own. */
+function commonPorts(own: readonly Route[]): [number, number][] {
+  const ranges: [number, number][] = [];
+  let from: number = routerPorts.firstModel;
+  for (const port of [...own.map((route) => route.port).sort((a, b) => a - b), lastPort + 1]) {
+    if (port > from) ranges.push([from, port - 1]);
+    from = port + 1;
+  }
+  return ranges;
+}
+
+/** Milliseconds of silence that a client may keep; Models can ask for more. */
+const clientMs = 15 * 60_000;
+
+/** A frontend for one Model that asks for more than shares. */
+function ownFrontend(route: Route, limits: Limits): string {
+  const { port, name, policy = {} } = route;
+  return `
+frontend m${port} from base
+${binds(limits, [[port, port]])}${policy.timeouts ? timeoutRules(policy.timeouts, clientMs) : ''}${rules({
+  pins: pinRules(policy.pinning),
+  choice: `  acl slotted var(txn.slot) -m found
+${routeRules(policy.routes ?? [], port, files.routes)}${bucketRules(policy.sticky, saltOf(name))}`,
+  bucket: 'var(txn.bucket)',
+  drawn: '!pinned !slotted',
+})}`;
+}
+
+function preamble(state: State, limits: Limits): string {
+  const own = state.routes.filter((route) => route.policy !== undefined);
+  const patience = backendTimeoutRules(own.map((route) => route.policy!));
   return `global
   maxconn ${connectionsFor(state, limits.descriptors)}
   nbthread ${limits.threads}
@@ -78,7 +119,7 @@ defaults base
   mode http
   log global
   timeout connect 2s
-  timeout client 15m
+  timeout client ${clientMs}ms
   timeout server 15m
   timeout tunnel 1h
   timeout queue 5s
@@ -97,20 +138,22 @@ defaults base
   http-reuse safe
 
 defaults http from base
-  http-error status 502 content-type application/json string '{"error":"the server closed the connection without an answer"}'
+${patience}  http-error status 502 content-type application/json string '{"error":"the server closed the connection without an answer"}'
   http-error status 503 content-type application/json string '{"error":"no server could be reached"}' hdr retry-after 1
   http-error status 504 content-type application/json string '{"error":"the server did not answer in time"}'
   http-after-response set-header ${h} %[var(txn.slot),field(2,/)] unless { srv_id ${loopServerId} }
   http-after-response set-status 503 if { status 598:599 } { srv_id ${loopServerId} }
 
 defaults grpc from base
-  http-error status 502
+${patience}  http-error status 502
   http-error status 503
   http-error status 504
   http-response set-var(txn.code) res.hdr(grpc-status)
   http-response track-sc0 var(txn.slot),field(1,/),mul(32),add(txn.code) table codes if { var(txn.code) -m int 1:31 } !{ srv_id ${loopServerId} }
   http-response sc-inc-gpc0(0) if { var(txn.code) -m int 1:31 } !{ srv_id ${loopServerId} }
   http-after-response set-header ${h} %[var(txn.slot),field(2,/)] unless { srv_id ${loopServerId} }
+  http-after-response set-header grpc-message "the server did not answer in time" if { status 504 }
+  http-after-response set-header grpc-status 4 if { status 504 }
   http-after-response set-header grpc-message "no server could be reached" if { status 502:504 599 } !{ res.hdr(grpc-status) -m found }
   http-after-response set-header grpc-status 14 if { status 502:504 599 } !{ res.hdr(grpc-status) -m found }
   http-after-response set-header content-type application/grpc if { status 502:504 599 }
@@ -121,8 +164,9 @@ backend codes from base
   stick-table type integer size 256k store gpc0
 
 frontend models from base
-  bind ${bind}${routerPorts.firstModel}-${lastPort}${options}
-${rules}
+${binds(limits, commonPorts(own))}${rules({ pins: pinRules(undefined), choice: '', bucket: 'rand(10000)', drawn: '!pinned' })}
+${own.map((route) => ownFrontend(route, limits)).join('')}
+${refusal}
 frontend loop from base
   bind unix@${files.loop} mode 600 accept-proxy
 ${loopRules}`;
@@ -139,27 +183,37 @@ const acls = `  acl grpc req.hdr(content-type) -i -m beg application/grpc
 /**
  * Every rule here costs every request, so there are few; what is refused is told apart only in the backend
  * `refuse`, where a request ends up when no slot was found and hence no backend has the name.
+ *
+ * @param choice what else may set `txn.slot`
+ * @param bucket expression of a bucket
+ * @param drawn conditions under which the bucket counts
  */
-const rules = `${acls}  acl pinned var(txn.pin) -m found
-  http-request set-var(txn.pin) req.fhdr(${h})
-  http-request set-var(txn.pin) path,field(6,/),url_dec if { path_sub /versions/ } { path_beg /v2/models/ } { path,field(5,/) -m str versions }
-  http-request del-header sluice- -m beg
+function rules({
+  pins,
+  choice,
+  bucket,
+  drawn,
+}: Record<'pins' | 'choice' | 'bucket' | 'drawn', string>): string {
+  return `${acls}  acl pinned var(txn.pin) -m found
+${pins}  http-request del-header sluice- -m beg
   http-request set-header ${h} %[var(txn.pin)] if pinned
   http-request disable-l7-retry if !repeatable
   http-request set-var(txn.base) dst_port,map_str_int(${files.ports})
   http-request set-var(txn.slot) dst_port,concat(/,txn.pin),map_str(${files.pins}) if pinned
-  http-request set-var(txn.slot) rand(10000),add(txn.base),map_ip(${files.split}) if !pinned
+${choice}  http-request set-var(txn.slot) ${bucket},add(txn.base),map_ip(${files.split}) if ${drawn}
   # A thread that is interrupted between the two lookups for long enough finds its half of the shares deleted: look again.
   http-request set-var(txn.base) dst_port,map_str_int(${files.ports}) if !pinned !{ var(txn.slot) -m found }
-  http-request set-var(txn.slot) rand(10000),add(txn.base),map_ip(${files.split}) if !pinned !{ var(txn.slot) -m found }
+  http-request set-var(txn.slot) ${bucket},add(txn.base),map_ip(${files.split}) if !pinned !{ var(txn.slot) -m found }
   http-request set-var(txn.began) date(0,us) if { rand(1024) -m int -f ${files.samples} }
   http-request set-log-level silent unless { var(txn.began) -m found }
   log-format "${samplePrefix} %[var(txn.slot)] %[date(0,us),sub(txn.began)] %[srv_id]"
   use_backend g%[var(txn.slot),field(1,/)] if grpc !grpc-web
   use_backend h%[var(txn.slot),field(1,/)]
   default_backend refuse
+`;
+}
 
-backend refuse from base
+const refusal = `backend refuse from base
 ${acls}  acl pinned var(txn.pin) -m found
   acl routed var(txn.base) -m found
   http-request set-var(txn.grpc) bool(true) if grpc !grpc-web

@@ -9,6 +9,7 @@ import {
   type MapFile,
   pinEntries,
   portEntries,
+  routeEntries,
   slotNames,
   splitEntries,
 } from './maps.ts';
@@ -43,6 +44,7 @@ export type Step =
 /** Undefined: the states differ in what only the configuration says, and HAProxy has to be reloaded. */
 export function diff(from: State, to: State): readonly Step[] | undefined {
   if (from.pool !== to.pool || from.places !== to.places) return undefined;
+  if (rulesOf(from) !== rulesOf(to)) return undefined;
   const before = new Map(from.servers.map((server) => [identity(server), server]));
   const after = new Map(to.servers.map((server) => [identity(server), server]));
   const arriving = to.servers.filter((server) => !before.has(identity(server)));
@@ -53,6 +55,7 @@ export function diff(from: State, to: State): readonly Step[] | undefined {
   const pins = changes(pinEntries(from), pinEntries(to));
   const fallbacks = changes(fallbackEntries(from), fallbackEntries(to));
   const ports = changes(portEntries(from), portEntries(to));
+  const routed = changes(routeEntries(from), routeEntries(to));
   const oldRoutes = new Map(from.routes.map((route) => [route.port, route]));
   const newRoutes = new Map(to.routes.map((route) => [route.port, route]));
   const relaid = to.routes.filter((route) => !sameLayout(oldRoutes.get(route.port), route));
@@ -68,6 +71,8 @@ export function diff(from: State, to: State): readonly Step[] | undefined {
     ...put(files.ports, ports),
     ...put(files.fallbacks, fallbacks),
     ...put(files.pins, pins),
+    ...put(files.routes, routed),
+    ...remove(files.routes, routed.gone),
     ...remove(files.pins, pins.gone),
     ...remove(files.fallbacks, fallbacks.gone),
     ...remove(files.ports, ports.gone),
@@ -86,6 +91,12 @@ export function diff(from: State, to: State): readonly Step[] | undefined {
         }),
       ),
   ];
+}
+
+/** What frontends of Models consist of. */
+function rulesOf({ routes }: State): string {
+  const own = routes.filter((route) => route.policy !== undefined).sort((a, b) => a.port - b.port);
+  return JSON.stringify(own.map(({ port, name, policy }) => [port, name, policy]));
 }
 
 /** A server whose check port changed is another server, though its path is the same: that takes a reload. */

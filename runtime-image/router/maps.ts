@@ -4,7 +4,7 @@ import { files } from './config.ts';
 import { prefixes, span } from './split.ts';
 import type { Route, State } from './state.ts';
 
-export type MapFile = (typeof files)['ports' | 'split' | 'pins' | 'fallbacks'];
+export type MapFile = (typeof files)['ports' | 'split' | 'pins' | 'fallbacks' | 'routes'];
 export type Entries = ReadonlyMap<string, string>;
 
 /** First key of a route's shares. */
@@ -48,6 +48,15 @@ export function pinEntries(state: State): Entries {
   );
 }
 
+export function routeEntries(state: State): Entries {
+  const versions = new Map(state.slots.map(({ slot, version }) => [slot, version]));
+  return new Map(
+    state.routes.flatMap(({ port, routed = [] }) =>
+      routed.map((slot) => [`${port}/${versions.get(slot)}`, `${slot}/${versions.get(slot)}`] as const),
+    ),
+  );
+}
+
 /** File name → content, of all maps. */
 export function renderMaps(state: State): Record<MapFile, string> {
   const names = slotNames(state);
@@ -58,5 +67,6 @@ export function renderMaps(state: State): Record<MapFile, string> {
     [files.split]: text(state.routes.flatMap((route) => [...splitEntries(route, names)])),
     [files.pins]: text(pinEntries(state)),
     [files.fallbacks]: text(fallbackEntries(state)),
+    [files.routes]: text(routeEntries(state)),
   };
 }

@@ -218,6 +218,53 @@ describe('plan', () => {
     });
   }
 
+  it('moves nobody off a candidate whose weight grows, at any router, and after any restart', () => {
+    /** Version of every bucket. */
+    const owners = (state: State) => {
+      const names = new Map(state.slots.map(({ slot, version }) => [slot, version]));
+      return state.routes[0]!.shares.flatMap(({ of, from, to }) =>
+        Array<string>(to - from).fill(names.get(of)!),
+      );
+    };
+    const rising = fc.uniqueArray(fc.integer({ min: 0, max: 10_000 }), { minLength: 2, maxLength: 6 });
+    fc.assert(
+      fc.property(rising, fc.boolean(), (weights, candidateFirst) => {
+        let state = emptyState;
+        let before: string[] = [];
+        for (const weight of weights.sort((a, b) => a - b)) {
+          const traffic = [
+            { version: '5.0.0', weight: (10_000 - weight) / 100 },
+            { version: '6.0.0', weight: weight / 100 },
+          ];
+          const next = {
+            ...inputs,
+            models: [model({ traffic: candidateFirst ? traffic.reverse() : traffic })],
+          };
+          state = step(next, state);
+          const now = owners(state);
+          assert.equal(now.filter((version) => version === '6.0.0').length, weight);
+          for (let bucket = 0; bucket < before.length; bucket++)
+            assert.ok(before[bucket] !== '6.0.0' || now[bucket] === '6.0.0', `bucket ${bucket} at ${weight}`);
+          assert.deepEqual(owners(step(next)), now, 'a router without a past');
+          before = now;
+        }
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it('leads routes only to versions that have pods and that the status allows', () => {
+    const policy = {
+      routes: ['6.0.0', '7.0.0', '8.0.0'].map((version) => ({ headers: [], prefix: `/${version}`, version })),
+    };
+    const state = step({
+      models: [model({ policy, routed: ['5.0.0', '6.0.0', '8.0.0'] })],
+      endpoints: [pod('5.0.0', '10.0.0.1'), pod('6.0.0', '10.0.0.2'), pod('7.0.0', '10.0.0.3')],
+    });
+    const slot = state.slots.find(({ version }) => version === '6.0.0')!.slot;
+    assert.deepEqual(state.routes[0]?.routed, [slot]);
+  });
+
   it('keeps its invariants over any sequence of inputs', () => {
     fc.assert(
       fc.property(fc.array(arbitraryInputs, { minLength: 1, maxLength: 6 }), (sequence) => {

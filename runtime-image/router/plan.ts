@@ -1,6 +1,7 @@
 /** PURE: from what Kubernetes says to what HAProxy shall do. */
 import { routerPorts } from '#contract';
 import { isAddress, isPort, isVersion } from './names.ts';
+import { admitPolicy, isEmpty } from './policy.ts';
 import { layOut } from './split.ts';
 import {
   type Busy,
@@ -120,9 +121,16 @@ function admit(models: readonly ModelInput[], previous: State, problems: string[
     const traffic = model.traffic.filter((entry) => isVersion(entry.version));
     if (traffic.length < model.traffic.length)
       problems.push(`model ${quote(model.name)} routes to an unusable version`);
-    byPort.set(model.port, { ...model, traffic });
+    byPort.set(model.port, { ...model, traffic, ...admittedPolicy(model, problems) });
   }
   return [...byPort.values()];
+}
+
+function admittedPolicy(model: ModelInput, problems: string[]): Pick<ModelInput, 'policy'> {
+  if (!model.policy) return {};
+  const { policy, problems: its } = admitPolicy(model.policy);
+  problems.push(...its.map((problem) => `model ${quote(model.name)}: ${problem}`));
+  return { policy };
 }
 
 /** Ready pods per model; when there is none at all, those that are terminating but still answer. */
@@ -199,6 +207,12 @@ function routeOf(
     .slice(0, mostFallbacks)
     .map(slot);
 
+  const { policy } = model;
+  const leads = new Set((policy?.routes ?? []).map((route) => route.version));
+  const routed = [...new Set(model.routed ?? [])].filter(
+    (version) => leads.has(version) && alive.has(version),
+  );
+
   const before = previous.routes.find((route) => route.port === model.port);
   const same = before && JSON.stringify(before.shares) === JSON.stringify(shares);
   const half = before === undefined ? 0 : same ? before.half : before.half === 0 ? 1 : 0;
@@ -210,6 +224,8 @@ function routeOf(
     half,
     shares,
     fallbacks,
+    ...(policy && !isEmpty(policy) ? { policy } : {}),
+    ...(routed.length > 0 ? { routed: routed.map(slot) } : {}),
   };
 }
 

@@ -1,13 +1,28 @@
 /** PURE: what the router reads of Kubernetes objects. Objects may be anything: what does not fit is left out. */
 import { endpointPorts, labels, targetConcurrencyLabel } from '#contract';
 import type { KubeObject } from '../../kube-client/object.ts';
+import { parseDuration } from '../environment.ts';
+import type { Policy, RequestRoute } from './policy.ts';
 import type { EndpointInput, ModelInput } from './state.ts';
 
 /** The part of a Model that the router reads. */
 export interface ModelObject extends KubeObject {
+  readonly spec?: {
+    readonly sticky?: { readonly header?: string; readonly cookie?: string };
+    readonly routes?: readonly {
+      readonly match?: {
+        readonly headers?: readonly { readonly name: string; readonly value: string }[];
+        readonly path?: { readonly prefix?: string };
+      };
+      readonly version?: string;
+    }[];
+    readonly pinning?: string;
+    readonly timeouts?: { readonly response?: string; readonly idle?: string };
+  };
   readonly status?: {
     readonly stable?: string;
     readonly traffic?: readonly { readonly version: string; readonly weight: number }[];
+    readonly routed?: readonly string[];
     readonly routers?: { readonly port?: number; readonly generation?: number };
   };
 }
@@ -41,6 +56,43 @@ export function readModel(object: Readonly<ModelObject>): ModelInput | undefined
     generation: status?.routers?.generation ?? 0,
     ...(status?.stable ? { stable: status.stable } : {}),
     traffic: traffic.map(({ version, weight }) => ({ version, weight })),
+    ...(Array.isArray(status?.routed) ? { routed: status.routed } : {}),
+    ...readPolicy(object.spec),
+  };
+}
+
+/** Nothing of a spec that asks for nothing. */
+function readPolicy(spec: ModelObject['spec']): Pick<ModelInput, 'policy'> {
+  const { sticky, routes, pinning, timeouts } = spec ?? {};
+  const { header, cookie } = sticky ?? {};
+  const responseMs = parseDuration(timeouts?.response ?? '');
+  const idleMs = parseDuration(timeouts?.idle ?? '');
+  const policy: Policy = {
+    ...(header === undefined ? {} : { sticky: { header } }),
+    ...(cookie === undefined ? {} : { sticky: { cookie } }),
+    ...(Array.isArray(routes) && routes.length > 0 ? { routes: routes.map(readRoute) } : {}),
+    ...(pinning === 'disabled' ? { pinning } : {}),
+    ...(responseMs === undefined && idleMs === undefined
+      ? {}
+      : {
+          timeouts: {
+            ...(responseMs === undefined ? {} : { responseMs }),
+            ...(idleMs === undefined ? {} : { idleMs }),
+          },
+        }),
+  };
+  return Object.keys(policy).length === 0 ? {} : { policy };
+}
+
+function readRoute({
+  match,
+  version,
+}: NonNullable<NonNullable<ModelObject['spec']>['routes']>[number]): RequestRoute {
+  const { headers, path } = match ?? {};
+  return {
+    headers: Array.isArray(headers) ? headers.map(({ name, value }) => ({ name, value })) : [],
+    ...(path?.prefix === undefined ? {} : { prefix: path.prefix }),
+    version: version ?? '',
   };
 }
 

@@ -32,10 +32,11 @@ export function watchNamespace(
   const modelInformer = new Informer<ModelObject>(client, models, {
     namespace,
     logger,
-    slim: ({ apiVersion, kind, metadata, status }) => ({
+    slim: ({ apiVersion, kind, metadata, spec, status }) => ({
       apiVersion,
       kind,
       metadata,
+      ...(spec ? { spec } : {}),
       ...(status ? { status } : {}),
     }),
   });

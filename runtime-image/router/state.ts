@@ -1,4 +1,5 @@
 /** What the router is to do, free of Kubernetes and of HAProxy's syntax. All of it is plain JSON. */
+import type { Policy } from './policy.ts';
 import type { Share } from './split.ts';
 
 /** A version's backend pair carries either plain HTTP/1.1 or HTTP/2 with gRPC in it. */
@@ -15,6 +16,10 @@ export interface ModelInput {
   /** Version that takes over the share of one without servers. */
   readonly stable?: string;
   readonly traffic: readonly { readonly version: string; readonly weight: number }[];
+  /** What it asks for besides shares; absent: nothing. */
+  readonly policy?: Policy;
+  /** Versions that routes of the policy may lead to now. */
+  readonly routed?: readonly string[];
 }
 
 /** One pod of a version. */
@@ -75,6 +80,9 @@ export interface Route {
   readonly shares: readonly Share<number>[];
   /** Slots to try, in this order, when the chosen one has no server. */
   readonly fallbacks: readonly number[];
+  readonly policy?: Policy;
+  /** Slots that rules of the policy may lead to now. */
+  readonly routed?: readonly number[];
 }
 
 export interface State {

@@ -26,6 +26,23 @@ export interface ModelSpec {
   readonly rollout: ModelRollout;
   /** When a candidate loses its traffic. */
   readonly rollback: ModelRollback;
+  /**
+   * Requests that go to one version whatever the shares are. The first route that matches decides. While its
+   * version has no ready pod, or has failed, the request follows the shares.
+   */
+  readonly routes?: readonly ModelRoute[];
+  /**
+   * What the requests of one user have in common, so that the user stays with a version while its share does
+   * not shrink; exactly one of header and cookie.
+   */
+  readonly sticky?: ModelSticky;
+  /**
+   * Whether clients may choose a version, by the path /v2/models/M/versions/V or the header sluice-version.
+   * disabled: the header is ignored, the path refused.
+   */
+  readonly pinning: 'enabled' | 'disabled';
+  /** How long routers wait. */
+  readonly timeouts?: ModelTimeouts;
   /** What happens to versions without traffic. */
   readonly retention: ModelRetention;
 }
@@ -118,6 +135,51 @@ export interface ModelRollback {
   readonly startupDeadline: string;
 }
 
+export interface ModelRoute {
+  /** All of it has to hold. */
+  readonly match: ModelRouteMatch;
+  /** A version of this model. It is kept running. */
+  readonly version: string;
+}
+
+/** All of it has to hold. */
+export interface ModelRouteMatch {
+  /** Headers, or gRPC metadata, that the request has with exactly these values. */
+  readonly headers?: readonly ModelRouteMatchHeader[];
+  readonly path?: ModelRouteMatchPath;
+}
+
+export interface ModelRouteMatchHeader {
+  /** In any case. */
+  readonly name: string;
+  /** Printable ASCII, in this case. */
+  readonly value: string;
+}
+
+export interface ModelRouteMatchPath {
+  /** Whole elements of the path: /a matches /a and /a/b, not /ab. */
+  readonly prefix: string;
+}
+
+/**
+ * What the requests of one user have in common, so that the user stays with a version while its share does
+ * not shrink; exactly one of header and cookie.
+ */
+export interface ModelSticky {
+  /** Header, or gRPC metadata, that names the user. A request without it is given to a version by chance. */
+  readonly header?: string;
+  /** Cookie that names the user. Who has none gets one, for the browser's session. */
+  readonly cookie?: string;
+}
+
+/** How long routers wait. */
+export interface ModelTimeouts {
+  /** Longest silence of a server that owes an answer or the rest of one; 15m if absent. */
+  readonly response?: string;
+  /** Longest silence of an upgraded connection, such as a WebSocket; 1h if absent. */
+  readonly idle?: string;
+}
+
 /** What happens to versions without traffic. */
 export interface ModelRetention {
   /** Former stable versions that keep their pods, for an instant rollback. */
@@ -147,6 +209,8 @@ export interface ModelStatus {
   readonly handled?: ModelStatusHandled;
   /** Live shares in percent, in the order of the routers' ranges. */
   readonly traffic?: readonly ModelStatusTraffic[];
+  /** Versions that requests with a matching route go to now. */
+  readonly routed?: readonly string[];
   /** Versions that failed and are not tried again until their spec changes. */
   readonly latched?: readonly ModelStatusLatched[];
   /** What happened, latest first, bounded. */
@@ -220,8 +284,10 @@ export interface ModelStatusHistory {
 export interface ModelStatusRouters {
   /** Port of this model on every router. */
   readonly port?: number;
-  /** Counts the changes of traffic. */
+  /** Counts the changes of traffic and of the rules for it. */
   readonly generation?: number;
+  /** Hash of routes, sticky, pinning and timeouts as of the generation. */
+  readonly rules?: string;
   /** Ready routers. */
   readonly total?: number;
   /** Ready routers that follow the generation. */

@@ -2,40 +2,44 @@
 
 import { proportional, routable, type Share } from '../shares.ts';
 import { type Draft, isLatched } from './draft.ts';
+import type { RolloutState } from './state.ts';
+import type { VersionFacts } from './types.ts';
+
+/** Whether a version may have requests now. */
+export function canAnswer({ candidate, latched }: RolloutState, facts: VersionFacts | undefined): boolean {
+  if (facts === undefined || facts.ready === 0 || isLatched(latched, facts)) return false;
+  return candidate?.version !== facts.version || candidate.unreadySince === undefined;
+}
 
 /** Who gets what, after those that cannot answer have lost their part. */
 export function sharesOf(draft: Draft): Share[] {
   const { facts, target } = draft.input;
-  const { stable, candidate, previous, latched } = draft.state;
-  const canAnswer = (version: string): boolean => {
-    const known = facts.get(version);
-    if (known === undefined || known.ready === 0 || isLatched(latched, known)) return false;
-    return candidate?.version !== version || candidate.unreadySince === undefined;
-  };
+  const { stable, candidate, previous } = draft.state;
+  const answers = (version: string): boolean => canAnswer(draft.state, facts.get(version));
   const planned =
-    target.kind === 'split' ? splitShares(draft, target.parts, canAnswer) : rolloutShares(draft, canAnswer);
+    target.kind === 'split' ? splitShares(draft, target.parts, answers) : rolloutShares(draft, answers);
   const others = [...facts.keys()].filter((version) => version !== candidate?.version).reverse();
   const heirs = [stable, candidate?.version, ...previous, ...others].filter(
     (version) => version !== undefined,
   );
   if (planned.length === 0) {
-    const heir = heirs.find((version) => canAnswer(version));
+    const heir = heirs.find(answers);
     return heir === undefined ? [] : [{ version: heir, weight: 100 }];
   }
   const named = new Set([stable, candidate?.version]);
-  return routable(planned, canAnswer, heirs).filter((share) => share.weight > 0 || named.has(share.version));
+  return routable(planned, answers, heirs).filter((share) => share.weight > 0 || named.has(share.version));
 }
 
-function rolloutShares(draft: Draft, canAnswer: (version: string) => boolean): Share[] {
+function rolloutShares(draft: Draft, answers: (version: string) => boolean): Share[] {
   const { stable, candidate } = draft.state;
   if (stable === undefined) {
-    return candidate !== undefined && canAnswer(candidate.version)
+    return candidate !== undefined && answers(candidate.version)
       ? [{ version: candidate.version, weight: 100 }]
       : [];
   }
   if (candidate === undefined || candidate.version === stable) return [{ version: stable, weight: 100 }];
   const step = candidate.step === 0 ? 0 : (draft.input.policy.steps[candidate.step - 1]?.weight ?? 100);
-  const planned = canAnswer(stable) ? Math.min(step, bearable(draft, candidate.version)) : step;
+  const planned = answers(stable) ? Math.min(step, bearable(draft, candidate.version)) : step;
   return proportional([
     { version: stable, weight: 100 - planned },
     { version: candidate.version, weight: planned },
@@ -49,14 +53,10 @@ function bearable(draft: Draft, version: string): number {
 }
 
 /** A member gets its part when it can answer; a former stable version serves until one can. */
-function splitShares(
-  draft: Draft,
-  parts: readonly Share[],
-  canAnswer: (version: string) => boolean,
-): Share[] {
+function splitShares(draft: Draft, parts: readonly Share[], answers: (version: string) => boolean): Share[] {
   const { stable, latched } = draft.state;
-  const able = parts.some((part) => part.weight > 0 && canAnswer(part.version));
-  if (!able && stable !== undefined && canAnswer(stable)) return [{ version: stable, weight: 100 }];
+  const able = parts.some((part) => part.weight > 0 && answers(part.version));
+  if (!able && stable !== undefined && answers(stable)) return [{ version: stable, weight: 100 }];
   const eligible = parts.filter((part) => {
     const known = draft.input.facts.get(part.version);
     return known !== undefined && !isLatched(latched, known);

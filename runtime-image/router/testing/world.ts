@@ -116,6 +116,7 @@ export class World {
   async split(
     weights: Readonly<Record<string, number>>,
     endpoints?: readonly (Pod | EndpointInput)[],
+    more: Pick<ModelInput, 'policy' | 'routed'> = {},
   ): Promise<void> {
     const traffic = Object.entries(weights).map(([version, weight]) => ({ version, weight }));
     const model = {
@@ -125,6 +126,7 @@ export class World {
       generation: this.events.length,
       stable: traffic[0]!.version,
       traffic,
+      ...more,
     };
     await this.set([model], endpoints ?? this.pods);
   }
