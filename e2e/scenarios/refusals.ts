@@ -97,6 +97,36 @@ const refused: readonly [string, Manifest, RegExp][] = [
     /spec\.serve\.split: .*at least one weight/,
   ],
   [
+    'two keys to stay by',
+    having(model(), 'spec.sticky', { header: 'a', cookie: 'b' }),
+    /spec\.sticky: .*exactly one of header and cookie/,
+  ],
+  [
+    'a header of the router to stay by',
+    having(model(), 'spec.sticky', { header: 'Sluice-Version' }),
+    /spec\.sticky\.header: .*the router's own/,
+  ],
+  [
+    'a cookie that ends a line',
+    having(model(), 'spec.sticky', { cookie: 'a\n  http-request deny' }),
+    /spec\.sticky\.cookie: Invalid value/,
+  ],
+  [
+    'a route that matches nothing',
+    having(model(), 'spec.routes', [{ match: {}, version: '1' }]),
+    /spec\.routes\[0\]\.match: .*needs headers, path or both/,
+  ],
+  [
+    'a route by a value that no header can have',
+    having(model(), 'spec.routes', [{ match: { headers: [{ name: 'a', value: 'b\r\nc' }] }, version: '1' }]),
+    /spec\.routes\[0\]\.match\.headers\[0\]\.value: Invalid value/,
+  ],
+  [
+    'a timeout of nothing',
+    having(model(), 'spec.timeouts', { response: '0s' }),
+    /spec\.timeouts\.response: .*between 1ms and 24h/,
+  ],
+  [
     'a Model with the name of the router',
     having(model(), 'metadata.name', 'sluice-router'),
     /sluice-router is the name of the namespace's router/,
