@@ -29,11 +29,13 @@ export async function applySteps(
     switch (step.do) {
       case 'add-server':
         if (retiring.delete(step.path)) {
+          await limitServer(session, step);
           await session.run(`set server ${step.path} state ready`);
           break;
         }
         await session.run(`add server ${step.path} ${step.options}`, /^New server registered\.$/);
         if (step.checked) await session.run(`enable health ${step.path}`);
+        if (step.limit !== undefined) await limitServer(session, step);
         await session.run(`enable server ${step.path}`);
         break;
       case 'place-server':
@@ -47,8 +49,12 @@ export async function applySteps(
             `set server ${step.path} check-port ${step.checkPort}`,
             /^(health check port updated\.)?$/,
           );
+        await limitServer(session, step);
         await session.run(`${step.checkPort === undefined ? 'disable' : 'enable'} health ${step.path}`);
         await session.run(`set server ${step.path} state ready`);
+        break;
+      case 'limit-server':
+        await limitServer(session, step);
         break;
       case 'retire-server':
         await session.run(`set server ${step.path} state maint`);
@@ -70,6 +76,14 @@ export async function applySteps(
         step satisfies never;
     }
   }
+}
+
+/** To HAProxy, 0 is no limit. */
+async function limitServer(
+  session: Session,
+  { path, limit = 0 }: { readonly path: string; readonly limit: number | undefined },
+): Promise<void> {
+  await session.run(`set maxconn server ${path} ${limit}`);
 }
 
 /** Deletes the retired servers, or frees the places, that have nothing in flight. The rest stays for the next time. */

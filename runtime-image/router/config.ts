@@ -103,9 +103,16 @@ ${routeRules(policy.routes ?? [], port, files.routes)}${bucketRules(policy.stick
 })}`;
 }
 
+/** Requests that may wait for each pod of a version whose pods have limits; each for `timeout queue` at most. */
+const mostWaiting = 100;
+
 function preamble(state: State, limits: Limits): string {
   const own = state.routes.filter((route) => route.policy !== undefined);
   const patience = backendTimeoutRules(own.map((route) => route.policy!));
+  const busy = (...answer: string[]) =>
+    state.limited
+      ? `  http-request return status 503 hdr retry-after 1 ${answer.join(' ')} if { avg_queue gt ${mostWaiting} }\n`
+      : '';
   return `global
   maxconn ${connectionsFor(state, limits.descriptors)}
   nbthread ${limits.threads}
@@ -138,14 +145,14 @@ defaults base
   http-reuse safe
 
 defaults http from base
-${patience}  http-error status 502 content-type application/json string '{"error":"the server closed the connection without an answer"}'
-  http-error status 503 content-type application/json string '{"error":"no server could be reached"}' hdr retry-after 1
+${patience}${busy('content-type application/json', `string '{"error":"all pods are busy"}'`)}  http-error status 502 content-type application/json string '{"error":"the server closed the connection without an answer"}'
+  http-error status 503 content-type application/json string '{"error":"no pod could take the request"}' hdr retry-after 1
   http-error status 504 content-type application/json string '{"error":"the server did not answer in time"}'
   http-after-response set-header ${h} %[var(txn.slot),field(2,/)] unless { srv_id ${loopServerId} }
   http-after-response set-status 503 if { status 598:599 } { srv_id ${loopServerId} }
 
 defaults grpc from base
-${patience}  http-error status 502
+${patience}${busy('hdr grpc-status 14 hdr grpc-message "all pods are busy"')}  http-error status 502
   http-error status 503
   http-error status 504
   http-response set-var(txn.code) res.hdr(grpc-status)
@@ -154,7 +161,7 @@ ${patience}  http-error status 502
   http-after-response set-header ${h} %[var(txn.slot),field(2,/)] unless { srv_id ${loopServerId} }
   http-after-response set-header grpc-message "the server did not answer in time" if { status 504 }
   http-after-response set-header grpc-status 4 if { status 504 }
-  http-after-response set-header grpc-message "no server could be reached" if { status 502:504 599 } !{ res.hdr(grpc-status) -m found }
+  http-after-response set-header grpc-message "no pod could take the request" if { status 502:504 599 } !{ res.hdr(grpc-status) -m found }
   http-after-response set-header grpc-status 14 if { status 502:504 599 } !{ res.hdr(grpc-status) -m found }
   http-after-response set-header content-type application/grpc if { status 502:504 599 }
   http-after-response set-status 200 if { status 502:504 599 }
@@ -279,6 +286,10 @@ export function serverOptions(server: Server): string {
   return `${socketAddress(server.address, server.port)}${options(server.kind, server.checkPort)}`;
 }
 
+function limitOption({ limit }: Server): string {
+  return limit === undefined ? '' : ` maxconn ${limit}`;
+}
+
 function options(kind: Kind, checkPort: number | undefined): string {
   const protocol = kind === 'grpc' ? ' proto h2' : '';
   const check =
@@ -297,7 +308,8 @@ export function renderConfig(state: State, limits: Limits): string {
       const name = backendName(slot, kind);
       lines.push(`backend ${name} from ${kind}`);
       const servers = byBackend.get(name) ?? [];
-      for (const server of servers) lines.push(`  server ${nameOf(server)} ${serverOptions(server)}`);
+      for (const server of servers)
+        lines.push(`  server ${nameOf(server)} ${serverOptions(server)}${limitOption(server)}`);
       const taken = new Set(servers.map((server) => server.place));
       for (let place = 1; kind === 'grpc' && place <= state.places; place++)
         if (!taken.has(place))

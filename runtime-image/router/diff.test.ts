@@ -12,10 +12,10 @@ import { arbitraryInputs } from './testing/arbitrary.ts';
 const free = { slots: new Set<number>(), places: new Set<string>() };
 const limits = { bind: '127.0.0.1', threads: 1, descriptors: 16_000, hardStopAfter: 5 };
 
-/** What HAProxy would hold: maps, and servers that get requests. */
+/** What HAProxy would hold: maps, and servers that get requests, with their limits. */
 interface World {
   readonly maps: Record<MapFile, Map<string, string>>;
-  readonly servers: Set<string>;
+  readonly servers: Map<string, number | undefined>;
 }
 
 function worldOf(state: State): World {
@@ -30,18 +30,22 @@ function worldOf(state: State): World {
       ),
     ]),
   ) as World['maps'];
-  return { maps, servers: new Set(state.servers.map(serverPath)) };
+  return { maps, servers: new Map(state.servers.map((server) => [serverPath(server), server.limit])) };
 }
 
 function take(world: World, step: Step): void {
   switch (step.do) {
     case 'place-server':
       // A pod may follow another one in its place.
-      world.servers.add(step.path);
+      world.servers.set(step.path, step.limit);
       break;
     case 'add-server':
       assert.ok(!world.servers.has(step.path), `${step.path} is there already`);
-      world.servers.add(step.path);
+      world.servers.set(step.path, step.limit);
+      break;
+    case 'limit-server':
+      assert.ok(world.servers.has(step.path), `${step.path} is not there`);
+      world.servers.set(step.path, step.limit);
       break;
     case 'retire-server':
       assert.ok(world.servers.delete(step.path), `${step.path} is not there`);
@@ -114,7 +118,7 @@ describe('diff', () => {
           const steps = diff(state, next);
           if (steps === undefined) {
             assert.ok(
-              changesServer(state, next) || changesRules(state, next),
+              next.limited !== state.limited || changesServer(state, next) || changesRules(state, next),
               'the pool is large enough here',
             );
             world = worldOf(next);
@@ -183,7 +187,7 @@ describe('what is written', () => {
       String.raw`^(\d+ \d+|\d+ ${name}(\|${name}){0,2}|[\d.]+\/\d+ ${name}|${name} ${name})$`,
     );
     const server =
-      /^ {2}(maxconn \d+|server ([0-9a-f.:]+_\d+|p\d) (\d+\.\d+\.\d+\.\d+|\[[0-9a-f:]+\]):\d+ [ \w-]+)$/;
+      /^ {2}(maxconn \d+|server ([0-9a-f.:]+_\d+|p\d) (\d+\.\d+\.\d+\.\d+|\[[0-9a-f:]+\]):\d+ [ \w-]+|http-request return status 503 hdr retry-after 1 .*)$/;
     const plain = new Set(renderConfig(emptyState, limits).split('\n'));
     fc.assert(
       fc.property(arbitraryInputs, (inputs) => {

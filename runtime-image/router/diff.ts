@@ -17,7 +17,13 @@ import type { Route, Server, State } from './state.ts';
 
 export type Step =
   /** A pod enters rotation. */
-  | { readonly do: 'add-server'; readonly path: string; readonly options: string; readonly checked: boolean }
+  | {
+      readonly do: 'add-server';
+      readonly path: string;
+      readonly options: string;
+      readonly checked: boolean;
+      readonly limit: number | undefined;
+    }
   /** A pod enters rotation in a place that was prepared. */
   | {
       readonly do: 'place-server';
@@ -25,7 +31,10 @@ export type Step =
       readonly address: string;
       readonly port: number;
       readonly checkPort: number | undefined;
+      readonly limit: number | undefined;
     }
+  /** A pod gets another number of requests at the same time. */
+  | { readonly do: 'limit-server'; readonly path: string; readonly limit: number | undefined }
   /** A pod gets no new requests; it is forgotten once it has answered those in flight. */
   | {
       readonly do: 'retire-server';
@@ -43,7 +52,7 @@ export type Step =
 
 /** Undefined: the states differ in what only the configuration says, and HAProxy has to be reloaded. */
 export function diff(from: State, to: State): readonly Step[] | undefined {
-  if (from.pool !== to.pool || from.places !== to.places) return undefined;
+  if (from.pool !== to.pool || from.places !== to.places || from.limited !== to.limited) return undefined;
   if (rulesOf(from) !== rulesOf(to)) return undefined;
   const before = new Map(from.servers.map((server) => [identity(server), server]));
   const after = new Map(to.servers.map((server) => [identity(server), server]));
@@ -62,8 +71,13 @@ export function diff(from: State, to: State): readonly Step[] | undefined {
   const abandoned = from.routes.filter((route) => !sameLayout(newRoutes.get(route.port), route));
   const names = slotNames(to);
   const oldNames = slotNames(from);
+  const changed = to.servers.filter((server) => {
+    const known = before.get(identity(server));
+    return known !== undefined && known.limit !== server.limit;
+  });
   return [
     ...arriving.map(addServer),
+    ...changed.map((server): Step => ({ do: 'limit-server', path: serverPath(server), limit: server.limit })),
     ...addEntries(
       files.split,
       relaid.flatMap((route) => [...splitEntries(route, names)]),
@@ -112,12 +126,14 @@ function addServer(server: Server): Step {
       address: server.address,
       port: server.port,
       checkPort: server.checkPort,
+      limit: server.limit,
     };
   return {
     do: 'add-server',
     path: serverPath(server),
     options: serverOptions(server),
     checked: server.checkPort !== undefined,
+    limit: server.limit,
   };
 }
 

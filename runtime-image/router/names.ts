@@ -14,6 +14,11 @@ export function isPort(value: unknown): value is number {
   return Number.isInteger(value) && (value as number) > 0 && (value as number) < 65_536;
 }
 
+/** True for a number of requests at the same time. */
+export function isLimit(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) > 0 && (value as number) < 10_000_000;
+}
+
 /** True for an address literal without a zone. */
 export function isAddress(text: unknown): text is string {
   return typeof text === 'string' && isIP(text) !== 0 && !text.includes('%');

@@ -1,6 +1,6 @@
 /** PURE: from what Kubernetes says to what HAProxy shall do. */
 import { routerPorts } from '#contract';
-import { isAddress, isPort, isVersion } from './names.ts';
+import { isAddress, isLimit, isPort, isVersion } from './names.ts';
 import { admitPolicy, isEmpty } from './policy.ts';
 import { layOut } from './split.ts';
 import {
@@ -55,7 +55,9 @@ export function plan(inputs: Inputs, previous: State, busy: Busy): Planned {
     routes.push(routeOf(model, ready, slotOf, previous));
   }
   const placed = placeAll(dedupe(servers), previous, busy.places);
-  return { state: { pool, cursor, routes, slots, ...placed }, problems };
+  // Like the pool it only grows: to look at queues costs less than a reload each time that the last limit goes.
+  const limited = previous.limited || servers.some((server) => server.limit !== undefined);
+  return { state: { pool, limited, cursor, routes, slots, ...placed }, problems };
 }
 
 /**
@@ -171,12 +173,15 @@ function assign(wanted: readonly Omit<Slot, 'slot'>[], previous: State, busy: Re
   return { slots, pool, cursor };
 }
 
-function serversOf({ address, ports }: EndpointInput, slot: number): Server[] {
+function serversOf({ address, ports, targetConcurrency }: EndpointInput, slot: number): Server[] {
   const { http, grpc } = ports;
-  const checked = isPort(http) ? { checkPort: http } : {};
+  const more = {
+    ...(isPort(http) ? { checkPort: http } : {}),
+    ...(isLimit(targetConcurrency) ? { limit: targetConcurrency } : {}),
+  };
   const servers: Server[] = [];
-  if (isPort(http)) servers.push({ slot, kind: 'http', address, port: http, ...checked });
-  if (isPort(grpc)) servers.push({ slot, kind: 'grpc', address, port: grpc, ...checked });
+  if (isPort(http)) servers.push({ slot, kind: 'http', address, port: http, ...more });
+  if (isPort(grpc)) servers.push({ slot, kind: 'grpc', address, port: grpc, ...more });
   return servers;
 }
 

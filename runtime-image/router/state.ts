@@ -55,6 +55,8 @@ export interface Server {
   readonly port: number;
   /** Port of `/v2/health/ready`; absent: not checked actively. */
   readonly checkPort?: number;
+  /** Requests that it gets at the same time; more wait here for the first server that is free. Absent: any number. */
+  readonly limit?: number;
   /** Of gRPC servers: which of the backend's prepared places it has, from 1. */
   readonly place?: number;
 }
@@ -90,6 +92,8 @@ export interface State {
   readonly pool: number;
   /** Servers that are prepared in every gRPC backend. */
   readonly places: number;
+  /** Whether any server has, or had, a limit, and hence whether backends look at what waits. */
+  readonly limited: boolean;
   /** Where the search for the next free slot starts, so that a slot rests for long before it is used again. */
   readonly cursor: number;
   readonly routes: readonly Route[];
@@ -109,6 +113,7 @@ export const fewestPlaces = 4;
 export const emptyState: State = {
   pool: smallestPool,
   places: fewestPlaces,
+  limited: false,
   cursor: 1,
   routes: [],
   slots: [],

@@ -96,25 +96,29 @@ const model: fc.Arbitrary<ModelInput> = fc.oneof(
   { weight: 1, arbitrary: fc.record(ruled) },
 );
 
-const endpoint: fc.Arbitrary<EndpointInput> = fc.record({
-  model: modelName,
-  version,
-  address: fc.oneof(
-    { weight: 8, arbitrary: fc.constantFrom('10.0.0.1', '10.0.0.2', '10.0.0.3', 'fd00::1') },
-    {
-      weight: 1,
-      arbitrary: fc.constantFrom(...hostileNames, 'fe80::1%eth0', 'pod.example.com', '10.0.0.1 disabled'),
-    },
-  ),
-  ports: fc.constantFrom(
-    { http: 8080, grpc: 8081 },
-    { http: 8080 },
-    { grpc: 8081 },
-    {},
-    { http: 0, grpc: 99_999 },
-  ),
-  state: fc.constantFrom('ready' as const, 'terminating' as const),
-});
+const endpoint: fc.Arbitrary<EndpointInput> = fc.record(
+  {
+    model: modelName,
+    version,
+    address: fc.oneof(
+      { weight: 8, arbitrary: fc.constantFrom('10.0.0.1', '10.0.0.2', '10.0.0.3', 'fd00::1') },
+      {
+        weight: 1,
+        arbitrary: fc.constantFrom(...hostileNames, 'fe80::1%eth0', 'pod.example.com', '10.0.0.1 disabled'),
+      },
+    ),
+    ports: fc.constantFrom(
+      { http: 8080, grpc: 8081 },
+      { http: 8080 },
+      { grpc: 8081 },
+      {},
+      { http: 0, grpc: 99_999 },
+    ),
+    state: fc.constantFrom('ready' as const, 'terminating' as const),
+    targetConcurrency: fc.constantFrom(1, 8, 0, Number.NaN),
+  },
+  { requiredKeys: ['model', 'version', 'address', 'ports', 'state'] },
+);
 
 export const arbitraryInputs: fc.Arbitrary<Inputs> = fc.record({
   models: fc.uniqueArray(model, { maxLength: 4, selector: (one) => one.uid }),

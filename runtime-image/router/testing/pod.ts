@@ -19,6 +19,8 @@ export class Pod {
   answered = 0;
   /** Requests that are not answered yet. */
   #open = 0;
+  /** The most that there were at the same time. */
+  mostOpen = 0;
   /** Answers that have begun and are not all written. */
   #answering = 0;
   #lastAnswer = 0;
@@ -48,6 +50,14 @@ export class Pod {
     return this.#open === 0;
   }
 
+  get open(): number {
+    return this.#open;
+  }
+
+  #opens(): void {
+    this.mostOpen = Math.max(this.mostOpen, ++this.#open);
+  }
+
   get endpoint(): EndpointInput {
     return {
       model: this.#model,
@@ -64,7 +74,7 @@ export class Pod {
         response.writeHead(this.ready ? 200 : 503).end();
         return;
       }
-      this.#open++;
+      this.#opens();
       response.on('close', () => this.#open--);
       let bytes = 0;
       request.on('data', (chunk: Buffer) => {
@@ -135,7 +145,7 @@ export class Pod {
   /** Echoes: each message of a stream as it comes, the one of a unary call with the answer's headers and trailers. */
   #stream(stream: ServerHttp2Stream, headers: http2.IncomingHttpHeaders): void {
     this.lastHeaders = headers;
-    this.#open++;
+    this.#opens();
     stream.on('close', () => this.#open--);
     stream.on('error', () => {});
     if (this.grpcStatus !== 0) {

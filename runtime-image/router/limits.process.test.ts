@@ -1,0 +1,140 @@
+/** A running router in front of pods that can answer only so many requests at the same time. */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { call, connect, grpcLoad, httpLoad, request, until } from './testing/client.ts';
+import type { Pod } from './testing/pod.ts';
+import { World } from './testing/world.ts';
+
+let world: World;
+let pods: Pod[];
+
+before(async () => {
+  world = await World.start();
+  pods = [await world.pod('5.0.0'), await world.pod('5.0.0')];
+});
+after(() => world.stop());
+
+/** Lets each pod have so many requests of each protocol at the same time; 0: any number. */
+async function limit(targetConcurrency: number, its: readonly Pod[] = pods): Promise<void> {
+  const more = targetConcurrency > 0 ? { targetConcurrency } : {};
+  await world.split(
+    { '5.0.0': 100 },
+    its.map((pod) => ({ ...pod.endpoint, ...more })),
+  );
+}
+
+const infer = '/v2/models/m/infer';
+const reloads = () => world.events.filter((event) => event.kind === 'reload').length;
+const slow = (ms: number) => {
+  for (const pod of pods) {
+    pod.delayMs = ms;
+    pod.mostOpen = 0;
+  }
+};
+
+describe('a limit', () => {
+  for (const [protocol, load] of [
+    ['HTTP', httpLoad],
+    ['gRPC, all on one connection', grpcLoad],
+  ] as const) {
+    it(`holds for ${protocol}: no pod has more at a time, and nobody is refused`, async () => {
+      await limit(2);
+      slow(5);
+      const running = load(world.address, 16);
+      await until(() => running.count > 300, 'requests', 20_000);
+      const counts = await running.stop();
+      assert.deepEqual(
+        Object.keys(counts).filter((key) => !key.endsWith(' 5.0.0') || !/^(200|0) /.test(key)),
+        [],
+      );
+      for (const pod of pods) assert.equal(pod.mostOpen, 2);
+    });
+  }
+
+  it('changes, and goes, without a reload', async () => {
+    const before = reloads();
+    for (const [most, fewest] of [
+      [1, 1],
+      [4, 2],
+      [0, 5],
+    ] as const) {
+      await limit(most, pods.slice(0, 1));
+      slow(20);
+      const load = httpLoad(world.address, 16);
+      await until(() => load.count > 100, 'requests', 20_000);
+      await load.stop();
+      assert.ok(pods[0]!.mostOpen >= fewest && (most === 0 || pods[0]!.mostOpen <= most));
+    }
+    assert.equal(reloads(), before);
+  });
+
+  it('is that of a pod that takes the place of another, and is there after a restart', async () => {
+    await limit(3);
+    await limit(2, pods.slice(0, 1));
+    await limit(2);
+    process.kill(world.agent.pid!, 'SIGKILL');
+    await until(
+      () =>
+        request(world.address, infer, { body: '{}' }).then(
+          ({ status }) => status === 200,
+          () => false,
+        ),
+      'HAProxy is back',
+    );
+    slow(5);
+    const loads = [httpLoad(world.address, 12), grpcLoad(world.address, 12)];
+    await until(() => loads.every((load) => load.count > 100), 'requests', 20_000);
+    for (const load of loads) await load.stop();
+    for (const pod of pods) assert.ok(pod.mostOpen <= 4, `${pod.mostOpen}: two of each protocol`);
+  });
+});
+
+describe('what waits', () => {
+  it('is refused at once when it is too much, and told when to come again', async () => {
+    const [only] = pods;
+    await limit(1, [only!]);
+    slow(30);
+    const answers = await Promise.all(
+      Array.from({ length: 140 }, () => request(world.address, infer, { body: '{}' })),
+    );
+    const by = Map.groupBy(answers, ({ status }) => status);
+    assert.deepEqual([...by.keys()].sort(), [200, 503]);
+    assert.ok(by.get(200)!.length > 100, 'a hundred may wait');
+    for (const { headers, body } of by.get(503)!) {
+      assert.equal(headers['retry-after'], '1');
+      assert.deepEqual(JSON.parse(body), { error: 'all pods are busy' });
+    }
+  });
+
+  it('is refused in gRPC terms too', async () => {
+    await limit(1, pods.slice(0, 1));
+    slow(30);
+    const session = connect(world.address);
+    try {
+      const answers = await Promise.all(Array.from({ length: 140 }, () => call(session)));
+      const by = Map.groupBy(answers, ({ status }) => status);
+      assert.deepEqual([...by.keys()].sort(), [0, 14]);
+      for (const { headers, trailersOnly } of by.get(14)!) {
+        assert.equal(headers['grpc-message'], 'all pods are busy');
+        assert.equal(headers[':status'], 200);
+        assert.ok(trailersOnly);
+      }
+    } finally {
+      session.destroy();
+    }
+  });
+
+  it('waits for five seconds, and is refused then', async () => {
+    await limit(1, pods.slice(0, 1));
+    slow(7_000);
+    const first = request(world.address, infer, { body: '{}' });
+    await until(() => pods[0]!.open === 1, 'the pod is busy');
+    const began = performance.now();
+    const second = await request(world.address, infer, { body: '{}' });
+    assert.equal(second.status, 503);
+    assert.equal(second.headers['retry-after'], '1');
+    assert.ok(performance.now() - began >= 4_500);
+    assert.equal((await first).status, 200);
+    slow(0);
+  });
+});
