@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { joinOwned } from '../own-buffer.ts';
 import { fromValues } from '../protocol/elements.ts';
 import type { Tensor } from '../protocol/tensor.ts';
 import type { PlannedRequest } from '../protocol/validate.ts';
-import { batchKey, isBatchable, pack, rowsOf, split, unpack } from './batch.ts';
+import { batchKey, isBatchable, pack, packInPlace, rowsOf, split, unpack } from './batch.ts';
 import type { OutputTensor } from './messages.ts';
 
 const floats = (shape: number[], ...values: number[]): Tensor => fromValues('x', 'FP32', shape, values);
@@ -33,6 +34,28 @@ describe('batches', () => {
     ]);
     assert.deepEqual(new Uint8Array(packed.buffer, 0, 3), Uint8Array.of(1, 0, 1));
     assert.deepEqual(new Float32Array(packed.buffer, 8, 6), Float32Array.of(1, 2, 3, 4, 5, 6));
+  });
+
+  it('leaves inputs where they lie, if their memory is their own and they are aligned', () => {
+    const memory = joinOwned([new Uint8Array(28)], 28);
+    const view = (name: string, from: number, to: number): Tensor => ({
+      name,
+      datatype: 'FP32',
+      shape: [(to - from) / 4],
+      data: memory.subarray(from, to),
+    });
+    const { byteOffset: start, buffer } = memory;
+    assert.deepEqual(packInPlace(request(view('x', 0, 8), view('y', 8, 28))), {
+      buffer,
+      inputs: [
+        { name: 'x', datatype: 'FP32', shape: [2], offset: start, bytes: 8 },
+        { name: 'y', datatype: 'FP32', shape: [5], offset: start + 8, bytes: 20 },
+      ],
+    });
+    assert.equal(packInPlace(request(view('x', 1, 9))), undefined, 'not aligned');
+    assert.equal(packInPlace(request(view('x', 0, 8), floats([1], 1))), undefined, 'memory of two');
+    assert.equal(packInPlace(request(view('x', 0, 8), words([1], 'a'))), undefined, 'text');
+    assert.equal(packInPlace(request(floats([1], 1))), undefined, 'memory that others may use');
   });
 
   it('takes data of any alignment', () => {

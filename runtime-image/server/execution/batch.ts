@@ -1,4 +1,5 @@
 /** Puts the inputs of one or several requests into one message, and takes its outputs apart again. Pure. */
+import { isOwned } from '../own-buffer.ts';
 import { elements } from '../protocol/datatypes.ts';
 import type { ModelSpec, Tensor } from '../protocol/tensor.ts';
 import type { PlannedRequest } from '../protocol/validate.ts';
@@ -27,6 +28,25 @@ export function rowsOf(request: PlannedRequest): number {
 export function batchKey(request: PlannedRequest): string {
   const tails = request.inputs.map(({ shape }) => shape.slice(1).join(','));
   return `${tails.join(';')}|${request.outputs.join('\0')}`;
+}
+
+/**
+ * The inputs of a request whose memory holds nothing else, where they lie; nobody may look at them afterwards but who gets
+ * the buffer.
+ * @returns undefined when it has to be packed: it shares its memory, or an input is text or not aligned
+ */
+export function packInPlace(request: PlannedRequest): Packed | undefined {
+  const [first] = request.inputs;
+  if (first === undefined || first.datatype === 'BYTES') return undefined;
+  const { buffer } = first.data;
+  if (!isOwned(buffer)) return undefined;
+  const inputs: PackedTensor[] = [];
+  for (const { name, datatype, shape, data } of request.inputs) {
+    if (datatype === 'BYTES' || data.buffer !== buffer) return undefined;
+    if (data.byteOffset % elements[datatype].size !== 0) return undefined;
+    inputs.push({ name, datatype, shape, offset: data.byteOffset, bytes: data.byteLength });
+  }
+  return { buffer, inputs };
 }
 
 /**

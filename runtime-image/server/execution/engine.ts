@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { InferenceError } from '../protocol/errors.ts';
 import type { ModelSpec } from '../protocol/tensor.ts';
 import type { PlannedRequest } from '../protocol/validate.ts';
-import { batchKey, isBatchable, pack, rowsOf, split, unpack } from './batch.ts';
+import { batchKey, isBatchable, pack, packInPlace, rowsOf, split, unpack } from './batch.ts';
 import { BufferPool } from './buffer-pool.ts';
 import type { Cancellation } from './cancellation.ts';
 import type { LoadReport, WorkerOptions } from './messages.ts';
@@ -245,10 +245,11 @@ export class Engine {
   }
 
   #send(worker: WorkerHandle, items: readonly Waiting[]): void {
-    const { buffer, inputs } = pack(
-      items.map((item) => item.request),
-      (bytes) => this.#buffers.take(bytes),
-    );
+    const requests = items.map((item) => item.request);
+    const [only] = requests;
+    const { buffer, inputs } =
+      (requests.length === 1 && only !== undefined ? packInPlace(only) : undefined) ??
+      pack(requests, (bytes) => this.#buffers.take(bytes));
     const outputs = items[0]?.request.outputs ?? [];
     this.#running += items.length;
     worker.run({ buffer, inputs, outputs }, (result) => {

@@ -1,4 +1,5 @@
 /** The framing of gRPC over HTTP/2: messages with a length before them, time limits and texts in headers. Pure. */
+import { joinOwned } from '../own-buffer.ts';
 import { InferenceError, invalid } from '../protocol/errors.ts';
 
 /** One byte that says whether the message is compressed, and four of its length. */
@@ -60,7 +61,7 @@ export class MessageReader {
   #joined(): Buffer {
     const [first] = this.#chunks;
     if (this.#chunks.length === 1 && first !== undefined) return first;
-    const all = Buffer.concat(this.#chunks, this.#held);
+    const all = joinOwned(this.#chunks, this.#held);
     this.#chunks = [all];
     return all;
   }

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { promisify } from 'node:util';
 import { gunzip, inflate } from 'node:zlib';
 import type { ByteShare } from '../byte-budget.ts';
+import { joinOwned } from '../own-buffer.ts';
 import { InferenceError, invalid, quote } from '../protocol/errors.ts';
 
 const decoders = { gzip: promisify(gunzip), deflate: promisify(inflate) } as const;
@@ -40,7 +41,7 @@ export async function readBody(
   }
   if (bytes > maxBytes) throw tooLarge(maxBytes);
   const [only] = chunks;
-  const body = chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks, bytes);
+  const body = chunks.length === 1 && only !== undefined ? only : joinOwned(chunks, bytes);
   return decode(body, request.headers['content-encoding'] ?? 'identity', maxBytes, share);
 }
 
