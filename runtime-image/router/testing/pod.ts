@@ -2,6 +2,7 @@
 import http, { type Server, type ServerResponse } from 'node:http';
 import http2, { type Http2Server, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
+import { WebSocketServer } from 'ws';
 import type { EndpointInput } from '../state.ts';
 
 export const podPorts = { http: 18_080, grpc: 18_081 } as const;
@@ -36,6 +37,8 @@ export class Pod {
   readonly #model: string;
   readonly #sockets = new Set<Socket>();
   readonly #sessions = new Set<ServerHttp2Session>();
+  readonly #streams = new Set<ServerResponse>();
+  readonly #webSockets = new WebSocketServer({ noServer: true });
   #http: Server | undefined;
   #grpc: Http2Server | undefined;
 
@@ -76,6 +79,10 @@ export class Pod {
       }
       this.#opens();
       response.on('close', () => this.#open--);
+      if (request.url === '/events') {
+        this.#events(response);
+        return;
+      }
       let bytes = 0;
       request.on('data', (chunk: Buffer) => {
         bytes += chunk.length;
@@ -86,6 +93,13 @@ export class Pod {
       request.on('error', () => {});
     });
     this.#http.keepAliveTimeout = 60_000;
+    this.#http.on('upgrade', (request, socket, head) => {
+      this.lastHeaders = request.headers;
+      this.#webSockets.handleUpgrade(request, socket, head, (client) => {
+        client.on('error', () => {});
+        client.on('message', (data, binary) => client.send(data, { binary }));
+      });
+    });
     this.#grpc = http2.createServer();
     this.#grpc.on('session', (session) => {
       this.#sessions.add(session);
@@ -140,6 +154,20 @@ export class Pod {
     // A pod that lies about its version must not be believed.
     response.writeHead(this.status, { 'content-type': 'application/json', 'sluice-version': 'spoofed' });
     response.end(JSON.stringify({ pod: this.address, version: this.version, url, bytes }));
+  }
+
+  /** Server-sent events, one whenever `emit` is called. */
+  #events(response: ServerResponse): void {
+    response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-cache' });
+    response.flushHeaders();
+    this.#streams.add(response);
+    response.on('close', () => this.#streams.delete(response));
+  }
+
+  /** Sends an event to all that listen. @returns how many those are */
+  emit(data: string): number {
+    for (const response of this.#streams) response.write(`data: ${data}\n\n`);
+    return this.#streams.size;
   }
 
   /** Echoes: each message of a stream as it comes, the one of a unary call with the answer's headers and trailers. */
