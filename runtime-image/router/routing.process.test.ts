@@ -1,7 +1,6 @@
 /** A running router: which pod answers which request, and what answers say. */
 import assert from 'node:assert/strict';
 import type http from 'node:http';
-import { createConnection } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { call, connect, grpcLoad, httpLoad, request, until } from './testing/client.ts';
 import type { Pod } from './testing/pod.ts';
@@ -145,34 +144,6 @@ describe('what a client cannot do', () => {
     });
     assert.equal(answer.status, 404);
   });
-
-  it('smuggle a second request', async () => {
-    const text = await raw(
-      'POST /v2/models/m/infer HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n' +
-        '0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n',
-    );
-    assert.ok(!text.includes('/smuggled') || text.startsWith('HTTP/1.1 400'), text);
-    const two = await raw(
-      'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\nConnection: close\r\n\r\nxx',
-    );
-    assert.match(two, /^HTTP\/1\.1 400/);
-  });
-
-  it('send headers without end', async () => {
-    const text = await raw(`GET / HTTP/1.1\r\nHost: a\r\nx-long: ${'x'.repeat(100_000)}\r\n\r\n`);
-    assert.match(text, /^HTTP\/1\.1 (400|431)/);
-  });
-
-  it('hurt others by resetting streams fast', async () => {
-    const session = connect(world.address);
-    for (let i = 0; i < 2000; i++) {
-      const stream = session.request({ ':path': '/v2/models/m/infer', ':method': 'POST' });
-      stream.on('error', () => {});
-      stream.close(8);
-    }
-    assert.equal((await request(world.address, '/v2/models/m/infer', { body: '{}' })).status, 200);
-    session.destroy();
-  });
 });
 
 describe('where nothing is to be found', () => {
@@ -231,21 +202,6 @@ describe('streams', () => {
     session.destroy();
   });
 });
-
-/** Sends bytes as they are, and returns what comes back until the connection ends or falls silent. */
-function raw(text: string): Promise<string> {
-  return new Promise((resolve) => {
-    const socket = createConnection(firstPort, world.address);
-    let received = '';
-    socket.setTimeout(500, () => socket.destroy());
-    socket.on('data', (chunk) => {
-      received += chunk.toString('latin1');
-    });
-    socket.on('error', () => {});
-    socket.on('close', () => resolve(received));
-    socket.write(text);
-  });
-}
 
 function unescapeLatin1(text: string): string {
   return text

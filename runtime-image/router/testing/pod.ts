@@ -28,6 +28,8 @@ export class Pod {
   #silent = false;
   /** Headers of the last request, lower case. */
   lastHeaders: Readonly<Record<string, string | string[] | undefined>> = {};
+  /** Values of a header that only the router may send: what came past it. */
+  readonly smuggled = new Set<string>();
   /** What the readiness probe says. */
   ready = true;
   delayMs: number;
@@ -57,6 +59,11 @@ export class Pod {
     return this.#open;
   }
 
+  #inspect(headers: http.IncomingHttpHeaders): void {
+    const hop = headers['sluice-hop'];
+    if (hop !== undefined) this.smuggled.add(String(hop));
+  }
+
   #opens(): void {
     this.mostOpen = Math.max(this.mostOpen, ++this.#open);
   }
@@ -77,6 +84,7 @@ export class Pod {
         response.writeHead(this.ready ? 200 : 503).end();
         return;
       }
+      this.#inspect(request.headers);
       this.#opens();
       response.on('close', () => this.#open--);
       if (request.url === '/events') {
@@ -173,6 +181,7 @@ export class Pod {
   /** Echoes: each message of a stream as it comes, the one of a unary call with the answer's headers and trailers. */
   #stream(stream: ServerHttp2Stream, headers: http2.IncomingHttpHeaders): void {
     this.lastHeaders = headers;
+    this.#inspect(headers);
     this.#opens();
     stream.on('close', () => this.#open--);
     stream.on('error', () => {});
