@@ -20,6 +20,7 @@ test('only the image must be given; everything else has a default', () => {
     routerClusterRole: 'sluice-router',
     artifactSchemes: ['https'],
     artifactPrivateHosts: [],
+    gatewayApi: true,
     leaderElection: true,
     leaseName: 'sluice-operator',
     leaseNamespace: undefined,

@@ -30,6 +30,8 @@ export interface Config {
   readonly artifactSchemes: readonly string[];
   /** `host[:port]` of artifact stores with private addresses. */
   readonly artifactPrivateHosts: readonly string[];
+  /** Whether to work with the Gateway API where the cluster has it. */
+  readonly gatewayApi: boolean;
   readonly leaderElection: boolean;
   readonly leaseName: string;
   readonly leaseNamespace: string | undefined;
@@ -83,6 +85,7 @@ const flags = {
   'router-cluster-role': flag('ClusterRole of routers.', 'sluice-router', text),
   'artifact-schemes': flag('URI schemes of artifacts, with commas.', 'https', list),
   'artifact-private-hosts': flag('host[:port] of stores with private addresses, with commas.', '', list),
+  'gateway-api': flag('Whether to work with the Gateway API where it is installed.', 'true', boolean),
   'leader-election': flag('Whether to write only while holding a lease.', 'true', boolean),
   'lease-name': flag('Name of that lease.', 'sluice-operator', text),
   'lease-namespace': flag('Namespace of that lease; by default that of this pod.', '', optionalText),
@@ -145,6 +148,7 @@ export function loadConfig(args: readonly string[], environment: NodeJS.ProcessE
     routerClusterRole: values['router-cluster-role'],
     artifactSchemes: values['artifact-schemes'],
     artifactPrivateHosts: values['artifact-private-hosts'],
+    gatewayApi: values['gateway-api'],
     leaderElection: values['leader-election'],
     leaseName: values['lease-name'],
     leaseNamespace: values['lease-namespace'] ?? (environment[env.podNamespace] || undefined),

@@ -70,6 +70,7 @@ export class Operator {
         .map(([key, value]) => `${key}=${value}`)
         .join(','),
       observe: (activity, resource) => this.#metrics.informer(resource.plural, activity),
+      gatewayApi: config.gatewayApi,
     });
     this.#elector = config.leaderElection ? this.#electorOf(client) : undefined;
     const fence = this.#elector ?? openFence;

@@ -24,6 +24,8 @@ const collections = [
   'serviceaccounts',
   'rolebindings',
   'poddisruptionbudgets',
+  'httproutes',
+  'grpcroutes',
 ] as const;
 type Collection = (typeof collections)[number];
 
@@ -35,6 +37,12 @@ let hit: Set<string>;
 beforeEach(async () => {
   apis = Object.fromEntries(collections.map((name) => [name, new ScriptedApi()])) as typeof apis;
   await Promise.all(Object.values(apis).map((api) => api.start()));
+  // Whatever is no collection is asked of the first one.
+  apis.models.standing.push(({ path }, response) => {
+    if (path !== '/apis/gateway.networking.k8s.io/v1') return false;
+    response.end(JSON.stringify({ resources: [{ kind: 'HTTPRoute' }, { kind: 'GRPCRoute' }] }));
+    return true;
+  });
   connections = [];
   hit = new Set();
 });
@@ -84,6 +92,7 @@ async function connected(): Promise<void> {
     logger: silent,
     indexes: { models: modelIndexes, versions: versionIndexes, pods: podIndexes, services: serviceIndexes },
     ownedSelector: 'app.kubernetes.io/managed-by=sluice',
+    gatewayApi: true,
   });
   await caches.start();
   const isRouter = (pod: { metadata: { labels?: Readonly<Record<string, string>> } }) =>
@@ -133,7 +142,7 @@ test('every change leads to a visit of what it may concern, and of nothing else'
 
   const ofVad = { metadata: { labels: { 'sluice.dev/model': 'vad', 'sluice.dev/version': '1' } } };
   const both = ['model ns/other', 'model ns/vad'];
-  await after(() => put('models', 'ns/vad', { spec: 1 }), ['model ns/vad']);
+  await after(() => put('models', 'ns/vad', { spec: { rollout: {} } }), ['model ns/vad']);
   await after(() => put('models', 'ns/new'), ['model ns/new', 'router ns']);
   await after(() => apis.models.remove('new', 'ns'), ['model ns/new', 'router ns']);
   await after(() => put('modelversions', 'ns/vad-1', version('vad', 'a100')), ['model ns/vad']);
@@ -151,6 +160,12 @@ test('every change leads to a visit of what it may concern, and of nothing else'
   await after(() => put('deployments', 'ns/some', ofVad), ['model ns/vad']);
   await after(() => put('deployments', 'ns/sluice-router', router), ['router ns']);
   await after(() => put('services', 'ns/some', ofVad), ['model ns/vad']);
+  await after(() => put('httproutes', 'ns/vad', { metadata: { generation: 2 } }), ['model ns/vad']);
+  const behindGateway = {
+    spec: { endpoint: { provider: 'gateway' } },
+    status: { endpoint: { provider: 'gateway' } },
+  };
+  await after(() => put('models', 'ns/vad', behindGateway), ['model ns/vad', 'router ns']);
   await after(() => put('serviceaccounts', 'ns/sluice-router', router), ['router ns']);
   await after(() => put('namespaces', 'ns', { metadata: { labels: { a: '1' } } }), both);
   await after(() => put('namespaces', 'fresh'), ['router fresh']);

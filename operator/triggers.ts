@@ -3,7 +3,10 @@
  * itself. Enqueueing too much costs a visit that changes nothing; enqueueing too little is a defect.
  */
 import { labels } from '#contract';
+import { completeModel } from './api/defaults.ts';
+import type { Model } from './api/generated/model.ts';
 import type { KubernetesObject, Pod } from './api/kubernetes.ts';
+import { usesRouter } from './decide/endpoint.ts';
 import type { Caches } from './kube/caches.ts';
 import { byModel, byNamespace } from './reconcile/indexes.ts';
 import { routerName, versionChildName } from './resources/names.ts';
@@ -30,6 +33,12 @@ export function connectTriggers(
   const allPools = () => {
     for (const { metadata } of caches.pools.list()) targets.pool(metadata.name);
   };
+  const routed = () => {
+    for (const model of caches.models.list()) {
+      const { metadata, spec } = completeModel(model);
+      if (spec.endpoint.provider === 'gateway') targets.model(`${metadata.namespace}/${metadata.name}`);
+    }
+  };
   const child = (object: KubernetesObject) => {
     const { namespace = '', name } = object.metadata;
     const model = object.metadata.labels?.[labels.model];
@@ -42,7 +51,8 @@ export function connectTriggers(
     caches.models.subscribe(({ key, now, before }) => {
       targets.model(key);
       const object = (now ?? before)!;
-      if (isNewOrGone(now, before)) targets.router(object.metadata.namespace ?? '');
+      if (isNewOrGone(now, before) || needsRouter(now) !== needsRouter(before))
+        targets.router(object.metadata.namespace ?? '');
     }),
     caches.versions.subscribe(({ now, before }) => {
       for (const version of [now, before]) {
@@ -66,6 +76,10 @@ export function connectTriggers(
     }),
     caches.deployments.subscribe(({ now, before }) => child((now ?? before)!)),
     caches.services.subscribe(({ now, before }) => child((now ?? before)!)),
+    ...Object.values(caches.routes).flatMap((view) => [
+      view.subscribe(({ now, before }) => child((now ?? before)!)),
+      view.onState(routed),
+    ]),
     ...caches.owned.map((view) =>
       view.subscribe(({ now, before }) => targets.router((now ?? before)!.metadata.namespace ?? '')),
     ),
@@ -99,6 +113,9 @@ function isNewOrGone(now: KubernetesObject | undefined, before: KubernetesObject
     now.metadata.uid !== before.metadata.uid
   );
 }
+
+const needsRouter = (model: Model | undefined): boolean =>
+  model !== undefined && usesRouter(completeModel(model));
 
 /** The node whose resources a pod takes, or nothing. */
 function usesNode(pod: Pod | undefined): string | undefined {

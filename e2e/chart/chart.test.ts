@@ -179,3 +179,17 @@ test('every value has a default, and every default is in the schema', async () =
     [],
   );
 });
+
+test('the operator may touch routes, and nothing else, of the Gateway API; nothing when that is off', async () => {
+  const rulesFor = async (...args: string[]) =>
+    (named(await render(...args), 'ClusterRole', 'sluice-operator').rules ?? []).filter(({ apiGroups }) =>
+      apiGroups.includes('gateway.networking.k8s.io'),
+    );
+  assert.deepEqual(
+    (await rulesFor()).map(({ resources }) => resources),
+    [['httproutes', 'grpcroutes']],
+  );
+  assert.deepEqual(await rulesFor('--set=gatewayApi.enabled=false'), []);
+  const { containers } = await podSpec('--set=gatewayApi.enabled=false');
+  assert.ok(containers[0]?.args.includes('--gateway-api=false'));
+});

@@ -13,3 +13,6 @@ export const modelAnnotations = {
 
 /** On a ModelVersion that failed: a new value gives its content another try. */
 export const retryAnnotation = 'sluice.dev/retry';
+
+/** On a route of the Gateway API: the generation of the Model's shares that it was written with, decimal. */
+export const trafficAnnotation = 'sluice.dev/traffic-generation';

@@ -22,6 +22,7 @@ export const defaultModelSpec: ModelSpec = {
   rollback: { unreadyFor: '5s', minReady: '50%', startupDeadline: '10m' },
   pinning: 'enabled',
   retention: { warm: 1, parkAfter: '10m' },
+  endpoint: { provider: 'router', keepFormer: '10m' },
 };
 
 /** The defaults of a ModelVersion; see `defaultModelSpec`. */

@@ -61,6 +61,7 @@ export interface StatusCondition {
   readonly reason?: string;
   readonly message?: string;
   readonly lastTransitionTime?: string;
+  readonly observedGeneration?: number;
 }
 
 export interface Pod extends KubernetesObject {

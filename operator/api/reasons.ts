@@ -74,6 +74,8 @@ export const progressReasons = {
   Routed: 'only requests with a matching route go to the version',
   RoutersPending: 'routers do not all follow yet',
   NoRouters: 'no router is ready',
+  /** A route was written, and a parent has not looked at it yet. */
+  RoutePending: 'Gateways do not all follow yet',
   NoReadyPods: 'no pod is ready',
   NoVersions: 'the model has no version',
   Promoted: 'the version is stable',
@@ -90,6 +92,18 @@ export const modelFailureReasons = {
   VersionLatched: 'the version has failed and is not tried again',
   /** More models than ports in one namespace. */
   PortsExhausted: 'no port is left in this namespace',
+  /** The cluster has no HTTPRoute, or the chart's `gatewayApi.enabled` is off. */
+  GatewayAPIMissing: 'the Gateway API is not installed',
+  /** The cluster has HTTPRoute only. */
+  GRPCRouteMissing: 'the Gateway API is installed without GRPCRoute',
+  /** The API server refuses the route. */
+  RouteRejected: 'the API server refuses a route',
+  /** A parent says `Accepted=False`; its reason is in the message. */
+  RouteNotAccepted: 'a Gateway does not accept a route',
+  /** A parent says `ResolvedRefs=False`; its reason is in the message. */
+  RouteRefsNotResolved: 'a Gateway cannot resolve what a route refers to',
+  /** A parent has not looked at the route for a minute: it may not exist, or its controller is away. */
+  RouteNotObserved: 'a Gateway does not look at a route',
 } as const;
 
 /** What happens: the reasons of events and of a Model's history. */

@@ -5,13 +5,14 @@ import { conditionOf, conditionsFrom } from '../api/conditions.ts';
 import type { Model, ModelStatus } from '../api/generated/model.ts';
 import type { Reason } from '../api/reasons.ts';
 import type { Judgement } from './analysis/evidence.ts';
+import { type EndpointPlan, endpointStatus, type RouterFacts } from './endpoint.ts';
 import type { ModelObserved } from './observed.ts';
 import { handledOf, requestsOf } from './requests.ts';
 import { optional, statusFrom, storedCandidate } from './rollout/state.ts';
 import type { RolloutOutput, Target } from './rollout/types.ts';
 import type { Seen } from './see.ts';
 import { weightOf } from './shares.ts';
-import { type RouterFacts, summariseModel } from './summarise.ts';
+import { summariseModel } from './summarise.ts';
 
 /** Why a Model cannot do what its spec says. */
 export interface Problem {
@@ -35,6 +36,7 @@ export interface ModelContext {
   /** Until when the problem may be one of order only. */
   readonly patientUntil: number | undefined;
   readonly routers: RouterFacts;
+  readonly endpoint: EndpointPlan;
   readonly judgement: Judgement;
   /** Counts the changes of traffic, this one included. */
   readonly generation: number;
@@ -43,7 +45,8 @@ export interface ModelContext {
 
 export function modelStatus(model: Model, context: ModelContext): ModelStatus {
   const { metadata, status } = model;
-  const { observed, seen, rollout, routed, problem, patientUntil, routers, now } = context;
+  const { observed, seen, rollout, routed, problem, patientUntil, routers, endpoint, now } = context;
+  const atRouters = endpoint.wanted.has('router');
   const { stable, candidate } = rollout.state;
   const answering = rollout.shares.filter((share) => share.weight > 0);
   const findings = summariseModel({
@@ -53,7 +56,9 @@ export function modelStatus(model: Model, context: ModelContext): ModelStatus {
     hasVersions: seen.size > 0,
     ...optional('problem', problem),
     passing: patientUntil !== undefined,
-    routers,
+    route: endpoint.route,
+    routeStuck: endpoint.stuck,
+    reachable: endpoint.reachable,
     waitingFor: waitingFor(context),
     paused: requestsOf(model).paused,
   });
@@ -68,13 +73,17 @@ export function modelStatus(model: Model, context: ModelContext): ModelStatus {
     traffic: rollout.shares,
     ...(routed.length === 0 ? {} : { routed }),
     routers: {
-      ...optional('port', observed.port),
+      ...optional('port', atRouters ? observed.port : undefined),
       generation: context.generation,
       ...optional('rules', context.rules),
-      total: routers.total,
-      acked: routers.acked,
+      total: atRouters ? routers.total : 0,
+      acked: atRouters ? routers.acked : 0,
     },
-    url: `http://${observed.name}.${observed.namespace}.svc:${servicePorts.http}`,
+    ...optional('endpoint', endpointStatus(endpoint)),
+    ...optional(
+      'url',
+      atRouters ? `http://${observed.name}.${observed.namespace}.svc:${servicePorts.http}` : undefined,
+    ),
   };
 }
 
@@ -99,23 +108,34 @@ function candidateStatus(
 /** The first thing that stands in the way of the spec, if anything does. */
 export function problemOf(
   observed: ModelObserved,
+  endpoint: EndpointPlan,
   seen: ReadonlyMap<string, Seen>,
   target: Target,
   problem: Problem | undefined,
 ): Problem | undefined {
-  if (observed.foreign.length > 0) {
-    const names = observed.foreign.join(' and ');
+  const foreign = foreignChildren(observed, endpoint);
+  if (foreign.length > 0) {
+    const names = foreign.join(' and ');
     return {
       reason: 'ChildConflict',
       message: `${names} exists and does not belong to this Model; delete or rename it`,
     };
   }
-  if (observed.port === undefined) {
+  if (observed.port === undefined && endpoint.wanted.has('router')) {
     return { reason: 'PortsExhausted', message: 'the routers of this namespace have no port left' };
   }
   const blocked = target.kind === 'version' ? seen.get(target.version)?.blocked : undefined;
   if (problem !== undefined || blocked === undefined || target.kind !== 'version') return problem;
   return { reason: blocked.reason, message: `${target.version}: ${blocked.message}` };
+}
+
+/** Objects that stand where children of an endpoint should that there is to be. */
+function foreignChildren(
+  { foreign, gatewayRoutes, name }: ModelObserved,
+  { wanted, routes: plans }: EndpointPlan,
+) {
+  const blocked = [...plans.keys()].filter((kind) => gatewayRoutes[kind].state === 'foreign');
+  return [...(wanted.has('router') ? foreign : []), ...blocked.map((kind) => `${kind} ${name}`)];
 }
 
 /** Objects that one apply creates come one after the other, in an order that nobody can rely on. */

@@ -1,13 +1,16 @@
 /** The decision about one model and all its versions: one readonly value in, everything that should be true out. */
 
 import { defaultModelSpec } from '../api/defaults.ts';
+import { type Route, routeKinds } from '../api/gateway.ts';
 import type { GPUPool } from '../api/generated/gpu-pool.ts';
 import type { Model, ModelStatus } from '../api/generated/model.ts';
 import type { ModelVersion, ModelVersionStatus } from '../api/generated/model-version.ts';
 import { isTerminating } from '../api/kubernetes.ts';
 import { implicitLabel } from '../api/labels.ts';
 import { judge } from './analysis/evidence.ts';
+import { type EndpointPlan, followed, planEndpoint, seeEndpoints, standingOf } from './endpoint.ts';
 import { changeEvents, type DecidedEvent, rolloutEvents } from './events.ts';
+import { planRoutes, type RoutePlans } from './gateway-routes.ts';
 import { modelStatus, patienceOf, problemOf } from './model-status.ts';
 import type { ModelObserved } from './observed.ts';
 import { policyOf } from './policy.ts';
@@ -18,7 +21,7 @@ import { optional, stateFrom } from './rollout/state.ts';
 import type { RolloutOutput, Target } from './rollout/types.ts';
 import { leadsOf, routedOf, routesProblem, rulesHash } from './rules.ts';
 import { type Seen, see } from './see.ts';
-import { sameShares, weightOf } from './shares.ts';
+import { type Share, sameShares, weightOf } from './shares.ts';
 import { targetOf } from './target.ts';
 import { duplicateStatus, versionStatus } from './version-status.ts';
 
@@ -31,12 +34,26 @@ export interface Workload {
   readonly pool?: GPUPool;
 }
 
+/** What an endpoint consists of; absent when there is no Model to own it. */
+export interface EndpointChildren {
+  /** The model's Service: the port that it leads to, or that there should be none; absent: it is left alone. */
+  readonly service?: { readonly port: number } | 'none';
+  /** Routes to write; requests are split as `shares` say. */
+  readonly routes: RoutePlans;
+  /** Routes of the Model that should go. */
+  readonly obsolete: readonly Route[];
+  readonly shares: readonly Share[];
+  /** Counts the changes of traffic, this one included. */
+  readonly generation: number;
+  /** Versions with pods, which a request may ask for. */
+  readonly pinnable: readonly ModelVersion[];
+}
+
 export interface ModelDecision {
   /** A Model is missing that the versions ask for, or an implicit one has no version left. */
   readonly implicit?: 'create' | 'delete';
   readonly workloads: readonly Workload[];
-  /** Port that the model's Service leads to; absent when there is no Model to own it. */
-  readonly servicePort?: number;
+  readonly endpoint?: EndpointChildren;
   readonly modelStatus?: ModelStatus;
   readonly versionStatuses: ReadonlyMap<ModelVersion, ModelVersionStatus>;
   readonly events: readonly DecidedEvent[];
@@ -61,7 +78,9 @@ export function decideModel(observed: ModelObserved, now: number): ModelDecision
   const { target, problem } = targetOf(spec.serve, seen, state.latched);
   const acked = observed.routers.filter((router) => router.generation === published.generation).length;
   const total = observed.routers.length;
-  const allAcked = total > 0 && acked === total;
+  const plans = planRoutes(spec.endpoint, observed.gatewayRoutes);
+  const standing = standingOf(model?.status, now);
+  const sight = seeEndpoints(plans, observed.gatewayRoutes, { total, acked }, published.generation);
   const judgement = judge(observed.evidence, policy.analysis);
   const requests = requestsOf(model);
   const rollout = advance({
@@ -76,7 +95,8 @@ export function decideModel(observed: ModelObserved, now: number): ModelDecision
         .filter(({ observed: { object } }) => isRetried(object))
         .map(({ version }) => version),
     ),
-    acked: allAcked,
+    acked: followed(sight, standing, spec.endpoint),
+    followers: spec.endpoint.provider === 'gateway' ? 'Gateways' : 'Routers',
     now,
   });
 
@@ -89,6 +109,14 @@ export function decideModel(observed: ModelObserved, now: number): ModelDecision
     published.rules !== rules;
   const routers = { total, acked: changed ? 0 : acked };
   const generation = published.generation + (changed ? 1 : 0);
+  const endpoint = planEndpoint(
+    spec.endpoint,
+    plans,
+    standing,
+    changed ? seeEndpoints(plans, observed.gatewayRoutes, routers, generation) : sight,
+    model?.status,
+    now,
+  );
   const hasTraffic = (name: string): boolean =>
     [rollout.shares, published.shares].some((shares) => weightOf(shares, name) > 0) ||
     routed.includes(name) ||
@@ -98,14 +126,21 @@ export function decideModel(observed: ModelObserved, now: number): ModelDecision
     leads,
     bakeMs: policy.bakeMs,
     hasTraffic,
-    settled: allAcked && !changed,
+    settled: !changed && [...endpoint.wanted].every((each) => sight[each].route.status === 'True'),
     now,
   });
 
-  const obstacle = problemOf(observed, seen, target, problem ?? routesProblem(spec, seen, rollout.state));
+  const obstacle = problemOf(
+    observed,
+    endpoint,
+    seen,
+    target,
+    problem ?? routesProblem(spec, seen, rollout.state),
+  );
   const patientUntil = patienceOf(model?.status, obstacle, now);
   const { paused } = requests;
-  const context = { rollout, target, routed, paused, routers, minReady: policy.minReady, now };
+  const { route } = endpoint;
+  const context = { rollout, target, routed, paused, route, minReady: policy.minReady, now };
   const versionStatuses = new Map<ModelVersion, ModelVersionStatus>([
     ...[...seen.values()].map(
       (version) =>
@@ -129,17 +164,21 @@ export function decideModel(observed: ModelObserved, now: number): ModelDecision
           problem: obstacle,
           patientUntil,
           routers,
+          endpoint,
           judgement,
           generation,
           now,
         });
+  const workloads = workloadsOf(seen, parts);
   const objectOf = (version: string) => seen.get(version)?.observed.object;
   return {
     ...optional('implicit', implicitChange(observed)),
-    workloads: workloadsOf(seen, parts),
+    workloads,
     ...optional(
-      'servicePort',
-      model === undefined || observed.foreign.length > 0 ? undefined : observed.port,
+      'endpoint',
+      model === undefined
+        ? undefined
+        : childrenOf(observed, endpoint, rollout.shares, generation, workloads, spec.pinning),
     ),
     ...optional('modelStatus', status),
     versionStatuses,
@@ -148,7 +187,10 @@ export function decideModel(observed: ModelObserved, now: number): ModelDecision
       ...(model === undefined ? [] : changeEvents(model, status?.conditions)),
       ...[...versionStatuses].flatMap(([version, { conditions }]) => changeEvents(version, conditions)),
     ],
-    ...optional('requeueAfterMs', soonest(rollout, parts, [patientUntil], policy.bakeMs, now)),
+    ...optional(
+      'requeueAfterMs',
+      soonest(rollout, parts, [patientUntil, ...endpoint.wakes], policy.bakeMs, now),
+    ),
   };
 }
 
@@ -201,6 +243,36 @@ function workloadsOf(seen: ReadonlyMap<string, Seen>, parts: ReadonlyMap<string,
       ...optional('pool', version.pool),
     };
   });
+}
+
+/** Nothing is written where something foreign stands, or where that is not known. */
+function childrenOf(
+  { foreign, port, gatewayRoutes }: ModelObserved,
+  { wanted, routes: plans }: EndpointPlan,
+  shares: readonly Share[],
+  generation: number,
+  workloads: readonly Workload[],
+  pinning: Model['spec']['pinning'],
+): EndpointChildren {
+  const service = !wanted.has('router')
+    ? 'none'
+    : port === undefined || foreign.length > 0
+      ? undefined
+      : { port };
+  return {
+    ...optional('service', service),
+    routes: new Map([...plans].filter(([kind]) => gatewayRoutes[kind].state === 'read')),
+    obsolete: routeKinds.flatMap((kind) => {
+      const { route } = gatewayRoutes[kind];
+      return route === undefined || plans.has(kind) ? [] : [route];
+    }),
+    shares,
+    generation,
+    pinnable:
+      pinning === 'disabled'
+        ? []
+        : workloads.filter(({ replicas }) => replicas > 0).map(({ version }) => version),
+  };
 }
 
 function implicitChange({ model, versions }: ModelObserved): 'create' | 'delete' | undefined {

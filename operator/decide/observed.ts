@@ -5,6 +5,7 @@ import type { Model } from '../api/generated/model.ts';
 import type { ModelVersion } from '../api/generated/model-version.ts';
 import type { Deployment, Pod } from '../api/kubernetes.ts';
 import type { Evidence } from './analysis/evidence.ts';
+import type { RoutesObserved } from './gateway-routes.ts';
 
 /** One version and what runs of it. */
 export interface VersionObserved {
@@ -37,6 +38,8 @@ export interface ModelObserved {
   readonly evidence: Evidence;
   /** Port of this model on the routers; absent when the namespace has none left. */
   readonly port?: number;
-  /** Objects with the names of the Model's children that belong to somebody else, as `Kind name`. */
+  /** Routes of the Gateway API with the Model's name. */
+  readonly gatewayRoutes: RoutesObserved;
+  /** Objects of the core API with the names of the Model's children that belong to somebody else, as `Kind name`. */
   readonly foreign: readonly string[];
 }

@@ -11,14 +11,6 @@ import { hasTooFew } from './rollout/draft.ts';
 import type { Candidate, Latch } from './rollout/state.ts';
 import type { VersionFacts } from './rollout/types.ts';
 
-/** What the routers of the namespace say about one model. */
-export interface RouterFacts {
-  /** Ready routers. */
-  readonly total: number;
-  /** Those that follow the generation published last. */
-  readonly acked: number;
-}
-
 /** What a version's conditions depend on. */
 export interface VersionSummary {
   readonly facts: VersionFacts;
@@ -30,7 +22,8 @@ export interface VersionSummary {
   readonly candidate?: Candidate;
   /** Digest of the artifact, once it has been fetched and verified. */
   readonly digest?: string;
-  readonly routers: RouterFacts;
+  /** Whether the endpoint follows the shares. */
+  readonly route: Finding;
   readonly minReady: number;
   /** Why it has no part yet though the spec wants it. */
   readonly delayed?: { readonly reason: 'Queued' | 'Paused'; readonly message: string };
@@ -38,13 +31,6 @@ export interface VersionSummary {
 
 const settled = no('Settled', 'nothing is left to do');
 const unhindered = no('Settled', 'nothing stands in the way');
-
-const routed = ({ total, acked }: RouterFacts): Finding =>
-  total === 0
-    ? no('NoRouters', 'no router is ready')
-    : acked < total
-      ? no('RoutersPending', `${acked} of ${total} routers follow`)
-      : yes('Serving', `all ${total} routers follow`);
 
 const podsText = (facts: VersionFacts): string => `${facts.ready} of ${facts.wanted} pods are ready`;
 
@@ -73,8 +59,7 @@ export function summariseVersion(summary: VersionSummary): Findings {
         : no(trouble?.reason ?? 'NoReadyPods', trouble?.message ?? 'no pod is ready'),
     ArtifactReady: artifactOf(summary),
     WorkloadReady: workload,
-    RouteReady:
-      weight > 0 || summary.routed ? routed(summary.routers) : no('NoTraffic', 'the version has no traffic'),
+    RouteReady: weight > 0 || summary.routed ? summary.route : no('NoTraffic', 'the version has no traffic'),
     Promoted: promotedOf(summary),
     Reconciling:
       ready.status === 'True' || stalled.status === 'True' ? settled : yes(ready.reason, ready.message),
@@ -133,7 +118,7 @@ function promotedOf({ part, candidate, latch }: VersionSummary): Finding {
 }
 
 function versionReady(
-  { facts, part, weight, latch, candidate, routers, minReady, delayed }: VersionSummary,
+  { facts, part, weight, latch, candidate, route, minReady, delayed }: VersionSummary,
   workload: Finding,
 ): Finding {
   if (latch !== undefined) return no(latch.reason as Reason, latch.message);
@@ -153,11 +138,11 @@ function versionReady(
     case 'member':
       if (workload.status !== 'True') return no(workload.reason, workload.message);
       return weight > 0
-        ? withRoute(routers, `${weight} % of the traffic`)
+        ? withRoute(route, `${weight} % of the traffic`)
         : yes('NoTraffic', 'ready, with no share of the traffic');
     case 'routed':
       return workload.status === 'True'
-        ? withRoute(routers, 'requests with a matching route')
+        ? withRoute(route, 'requests with a matching route')
         : no(workload.reason, workload.message);
     case 'warm':
       return hasTooFew(facts, { minReady })
@@ -172,10 +157,8 @@ function versionReady(
   }
 }
 
-function withRoute(routers: RouterFacts, message: string): Finding {
-  const route = routed(routers);
-  return route.status === 'True' ? yes('Serving', message) : route;
-}
+const withRoute = (route: Finding, message: string): Finding =>
+  route.status === 'True' ? yes('Serving', message) : route;
 
 /** What a Model's conditions depend on. */
 export interface ModelSummary {
@@ -187,7 +170,12 @@ export interface ModelSummary {
   readonly problem?: { readonly reason: Reason; readonly message: string };
   /** Whether the problem is likely to go away by itself in a moment. */
   readonly passing: boolean;
-  readonly routers: RouterFacts;
+  /** Whether the endpoint follows the shares. */
+  readonly route: Finding;
+  /** Whether that needs a person. */
+  readonly routeStuck: boolean;
+  /** Whether clients can reach the model by any endpoint. */
+  readonly reachable: boolean;
   /** Members of a split, and versions that routes name, that have no requests yet, though they should. */
   readonly waitingFor: readonly string[];
   readonly paused: boolean;
@@ -196,18 +184,20 @@ export interface ModelSummary {
 /** All conditions of a Model. */
 export function summariseModel(summary: ModelSummary): Findings {
   const ready = modelReady(summary);
+  const { problem, route } = summary;
   const stalled: Finding =
-    summary.problem === undefined || summary.passing
-      ? unhindered
-      : yes(summary.problem.reason, summary.problem.message);
-  const route = routed(summary.routers);
+    problem !== undefined && !summary.passing
+      ? yes(problem.reason, problem.message)
+      : summary.routeStuck
+        ? yes(route.reason, route.message)
+        : unhindered;
   return {
     Ready: ready,
     Servable:
       summary.servingPods === 0
         ? no(summary.hasVersions ? 'NoReadyPods' : 'NoVersions', 'no pod can answer')
-        : summary.routers.total === 0
-          ? no('NoRouters', 'no router is ready')
+        : !summary.reachable
+          ? no(route.reason, route.message)
           : yes('Serving', `${summary.servingPods} pods can answer`),
     RouteReady: route,
     Promoted:
@@ -227,12 +217,14 @@ function modelReady({
   problem,
   stable,
   candidate,
-  routers,
+  route,
+  routeStuck,
   hasVersions,
   waitingFor,
   paused,
 }: ModelSummary): Finding {
   if (problem !== undefined) return no(problem.reason, problem.message);
+  if (routeStuck) return no(route.reason, route.message);
   if (candidate !== undefined) return no(paused ? 'Paused' : progressOf(candidate), candidateText(candidate));
   if (stable === undefined) {
     return hasVersions
@@ -245,7 +237,7 @@ function modelReady({
       : no(stable.failure.reason, stable.failure.message);
   }
   if (waitingFor.length > 0) return no('PodsStarting', `waiting for ${waitingFor.join(', ')}`);
-  return withRoute(routers, `${stable.version} serves`);
+  return withRoute(route, `${stable.version} serves`);
 }
 
 const progressOf = (candidate: Candidate): Reason =>
@@ -254,6 +246,7 @@ const progressOf = (candidate: Candidate): Reason =>
 const waits = {
   Approval: ', waits for the annotation sluice.dev/approve',
   Routers: ', waits for routers to follow',
+  Gateways: ', waits for Gateways to follow',
   Traffic: ', waits for traffic',
   Pods: ', waits for its pods',
 } as const satisfies Record<NonNullable<Candidate['waitingFor']>, string>;

@@ -1,7 +1,7 @@
 /** The status of one ModelVersion. */
 
 import { labels } from '#contract';
-import { conditionsFrom } from '../api/conditions.ts';
+import { conditionsFrom, type Finding, no } from '../api/conditions.ts';
 import type { ModelVersionStatus } from '../api/generated/model-version.ts';
 import { isTerminating, type Pod } from '../api/kubernetes.ts';
 import { type Failure, parseTermination } from './failure.ts';
@@ -12,7 +12,7 @@ import { optional } from './rollout/state.ts';
 import type { RolloutOutput, Target } from './rollout/types.ts';
 import type { Seen } from './see.ts';
 import { weightOf } from './shares.ts';
-import { type RouterFacts, summariseVersion } from './summarise.ts';
+import { summariseVersion } from './summarise.ts';
 
 /** What the status of a version depends on besides the version. */
 export interface VersionContext {
@@ -21,14 +21,15 @@ export interface VersionContext {
   /** Versions that requests with a matching route are sent to. */
   readonly routed: readonly string[];
   readonly paused: boolean;
-  readonly routers: RouterFacts;
+  /** Whether the endpoint follows the shares. */
+  readonly route: Finding;
   /** Fraction of the wanted pods below which there are too few. */
   readonly minReady: number;
   readonly now: number;
 }
 
 export function versionStatus(version: Seen, part: Part, context: VersionContext): ModelVersionStatus {
-  const { rollout, routers, minReady, now } = context;
+  const { rollout, route, minReady, now } = context;
   const { object, pods } = version.observed;
   const generation = object.metadata.generation ?? 0;
   const weight = weightOf(rollout.shares, version.version);
@@ -42,7 +43,7 @@ export function versionStatus(version: Seen, part: Part, context: VersionContext
     ...optional('latch', latch),
     ...optional('candidate', part.role === 'candidate' ? rollout.state.candidate : undefined),
     ...optional('digest', artifact?.digest),
-    routers,
+    route,
     minReady,
     ...optional('delayed', delayOf(version, part, context)),
   });
@@ -93,7 +94,7 @@ export function duplicateStatus({ object }: VersionObserved, owner: Seen, now: n
     part: { role: 'idle', runs: false },
     weight: 0,
     routed: false,
-    routers: { total: 0, acked: 0 },
+    route: no('NoTraffic', 'the version has no traffic'),
     minReady: 1,
   });
   return {

@@ -1,13 +1,16 @@
 /** A cluster in memory for tests of decisions and for the simulator: what is decided becomes true at once, pods do as they are told. */
 
 import assert from 'node:assert/strict';
+import { trafficAnnotation } from '../api/annotations.ts';
 import { model, modelVersion } from '../api/fixtures.ts';
+import { type Route, type RouteKind, routeKinds } from '../api/gateway.ts';
 import type { Model, ModelSpec } from '../api/generated/model.ts';
 import type { ModelVersion, ModelVersionSpec } from '../api/generated/model-version.ts';
-import type { Pod } from '../api/kubernetes.ts';
+import type { Pod, StatusCondition } from '../api/kubernetes.ts';
 import { type Evidence, freshEvidence } from './analysis/evidence.ts';
 import type { DecidedEvent } from './events.ts';
 import { container, podOf, readyPod } from './fixtures.ts';
+import type { RouteObserved } from './gateway-routes.ts';
 import { decideModel, type ModelDecision } from './model.ts';
 import type { ModelObserved } from './observed.ts';
 import { optional } from './rollout/state.ts';
@@ -30,6 +33,10 @@ export class World {
   /** Generation that each ready router follows. */
   routers: number[] = [0, 0];
   evidence: Evidence = freshEvidence;
+  gatewayRoutes: Record<RouteKind, RouteObserved> = {
+    HTTPRoute: { state: 'missing' },
+    GRPCRoute: { state: 'missing' },
+  };
   readonly events: DecidedEvent[] = [];
   /** What people would read: one line an event of the model, with seconds since the beginning. */
   readonly transcript: string[] = [];
@@ -73,6 +80,31 @@ export class World {
     this.versions.get(version)!.pods = states;
   }
 
+  /** The Gateway API is there; no route is. */
+  installRoutes(...kinds: RouteKind[]): void {
+    for (const kind of kinds) this.gatewayRoutes[kind] = { state: 'read' };
+  }
+
+  /** Every parent of every route says the same of it as it is now; by default that it follows. */
+  gatewaysSay(...said: readonly Partial<StatusCondition>[]): void {
+    for (const kind of routeKinds) {
+      const { route } = this.gatewayRoutes[kind];
+      if (route === undefined) continue;
+      const conditions = [{ type: 'Accepted' }, { type: 'ResolvedRefs' }, ...said].map((condition) => ({
+        status: 'True',
+        observedGeneration: route.metadata.generation ?? 0,
+        ...condition,
+      })) as StatusCondition[];
+      const parents = (route.spec?.parentRefs ?? []).map((parentRef) => ({
+        parentRef,
+        conditions: conditions.filter(
+          ({ type }, index) => conditions.findLastIndex((other) => other.type === type) === index,
+        ),
+      }));
+      this.gatewayRoutes[kind] = { ...this.gatewayRoutes[kind], route: { ...route, status: { parents } } };
+    }
+  }
+
   /** All routers follow what was published last. */
   ack(): void {
     const generation = this.model?.status?.routers?.generation ?? 0;
@@ -100,6 +132,7 @@ export class World {
       routers: this.routers.map((generation, index) => ({ name: `router-${index}`, generation })),
       evidence: this.evidence,
       port: 10_000,
+      gatewayRoutes: this.gatewayRoutes,
       foreign: [],
     };
   }
@@ -191,6 +224,7 @@ export class World {
       const kept = running.pods.slice(0, replicas);
       running.pods = [...kept, ...Array<PodState>(replicas - kept.length).fill('starting')];
     }
+    this.#writeRoutes(decision);
     for (const [object, status] of decision.versionStatuses) {
       const running = this.versions.get(object.spec.version)!;
       running.object = { ...running.object, status };
@@ -201,6 +235,34 @@ export class World {
       const seconds = ((this.now - this.#start) / 1_000).toFixed(1).padStart(7);
       this.transcript.push(`${seconds} ${event.reason.padEnd(16)} ${event.message}`);
     }
+  }
+
+  #writeRoutes({ endpoint }: ModelDecision): void {
+    for (const [kind, { parentRefs, hostnames, responseHeader }] of endpoint?.routes ?? []) {
+      const before = this.gatewayRoutes[kind].route;
+      const backendRefs = (endpoint?.shares ?? []).map(({ version, weight }) => ({
+        name: version,
+        weight,
+        ...(responseHeader ? { filters: [{}] } : {}),
+      }));
+      const spec = { parentRefs, ...optional('hostnames', hostnames), rules: [{ backendRefs }] };
+      const changed = JSON.stringify(spec) !== JSON.stringify(before?.spec);
+      const route: Route = {
+        apiVersion: 'gateway.networking.k8s.io/v1',
+        kind,
+        metadata: {
+          name: 'vad',
+          namespace: 'speech',
+          annotations: { [trafficAnnotation]: String(endpoint?.generation) },
+          generation: (before?.metadata.generation ?? 0) + (changed ? 1 : 0),
+        },
+        spec,
+        ...optional('status', before?.status),
+      };
+      this.gatewayRoutes[kind] = { state: 'read', route };
+    }
+    for (const { kind } of endpoint?.obsolete ?? [])
+      this.gatewayRoutes[kind as RouteKind] = { state: 'read' };
   }
 
   #assertSafe(decision: ModelDecision): void {

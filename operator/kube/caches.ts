@@ -9,11 +9,13 @@ import { type Change, Informer, type InformerOptions } from '../../kube-client/i
 import type { Logger } from '../../kube-client/logger.ts';
 import { type Resource, resources } from '../../kube-client/resources.ts';
 import type { Indexes } from '../../kube-client/store.ts';
+import { gatewayGroup, type Route, type RouteKind, routeResources } from '../api/gateway.ts';
 import { type GPUPool, gpuPoolResource } from '../api/generated/gpu-pool.ts';
 import { type Model, modelResource } from '../api/generated/model.ts';
 import { type ModelVersion, modelVersionResource } from '../api/generated/model-version.ts';
 import type { Deployment, KubernetesObject, Namespace, Node, Pod, Service } from '../api/kubernetes.ts';
 import type { View, Views } from '../reconcile/ports.ts';
+import { Discovery, OptionalCache } from './optional-cache.ts';
 
 /** A cache of one kind with a stream of its changes. */
 export class CachedView<T extends KubernetesObject> implements View<T> {
@@ -52,6 +54,8 @@ export interface CachesOptions {
   /** Selects children of kinds that are only looked at to see whether they are still as they were applied. */
   readonly ownedSelector: string;
   readonly observe?: InformerOptions<never>['observe'];
+  /** Whether routes of the Gateway API are looked at. */
+  readonly gatewayApi: boolean;
 }
 
 export class Caches implements Views {
@@ -65,6 +69,8 @@ export class Caches implements Views {
   readonly services: CachedView<Service>;
   /** Children that reconciles do not read. */
   readonly owned: readonly CachedView<KubernetesObject>[];
+  readonly routes: Readonly<Record<RouteKind, OptionalCache<Route>>>;
+  readonly #discovery: Discovery;
   readonly #options: CachesOptions;
   readonly #all: CachedView<never>[] = [];
 
@@ -82,6 +88,21 @@ export class Caches implements Views {
     this.owned = [resources.serviceaccounts, resources.rolebindings, resources.poddisruptionbudgets].map(
       (resource) => this.#view<KubernetesObject>(resource, { labelSelector }),
     );
+    const { client, logger, observe } = options;
+    const routes = (kind: RouteKind) =>
+      new OptionalCache<Route>(client, routeResources[kind], {
+        logger,
+        slim: slimRoute,
+        ...(observe ? { observe } : {}),
+      });
+    this.routes = { HTTPRoute: routes('HTTPRoute'), GRPCRoute: routes('GRPCRoute') };
+    this.#discovery = new Discovery({
+      client,
+      logger,
+      group: gatewayGroup,
+      version: routeResources.HTTPRoute.version,
+      caches: Object.values(this.routes),
+    });
   }
 
   /** Whether every cache has been filled once. */
@@ -92,11 +113,14 @@ export class Caches implements Views {
   /** Starts all; resolves when they are filled. */
   async start(): Promise<void> {
     for (const { informer } of this.#all) informer.start();
-    await Promise.all(this.#all.map(({ informer }) => informer.synced));
+    const routes = this.#options.gatewayApi
+      ? this.#discovery.start()
+      : Promise.all(Object.values(this.routes).map((view) => view.serve(false, () => {})));
+    await Promise.all([...this.#all.map(({ informer }) => informer.synced), routes]);
   }
 
   async stop(): Promise<void> {
-    await Promise.all(this.#all.map(({ informer }) => informer.stop()));
+    await Promise.all([...this.#all.map(({ informer }) => informer.stop()), this.#discovery.stop()]);
   }
 
   /** What a cache holds of an object, of whichever kind; undefined also for kinds that are not cached. */
@@ -138,4 +162,11 @@ function slimNode(node: Node): Node {
   if (node.status === undefined) return node;
   const { images: _, ...status } = node.status as Node['status'] & { images?: unknown };
   return { ...node, status };
+}
+
+/** Routes of the whole cluster are kept, to see which names are taken; those of others are only names here. */
+function slimRoute(route: Route): Route {
+  if (route.metadata.labels?.['app.kubernetes.io/managed-by'] === 'sluice') return route;
+  const { apiVersion, kind, metadata } = route;
+  return { apiVersion, kind, metadata };
 }

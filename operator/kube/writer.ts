@@ -10,6 +10,7 @@ import { createHash } from 'node:crypto';
 import type { KubeClient } from '../../kube-client/client.ts';
 import { isAlreadyExists, isConflict, isNotFound } from '../../kube-client/errors.ts';
 import { type Resource, resources } from '../../kube-client/resources.ts';
+import { routeResources } from '../api/gateway.ts';
 import { gpuPoolResource } from '../api/generated/gpu-pool.ts';
 import { modelResource } from '../api/generated/model.ts';
 import { modelVersionResource } from '../api/generated/model-version.ts';
@@ -34,6 +35,8 @@ const written: readonly Resource[] = [
   resources.serviceaccounts,
   resources.rolebindings,
   resources.poddisruptionbudgets,
+  routeResources.HTTPRoute,
+  routeResources.GRPCRoute,
 ];
 
 /** What the server had after we applied something, to see later whether it is still so. */

@@ -1,9 +1,12 @@
 /** All reads of a model's reconcile, into one readonly value. */
 
 import { completeModel, completeVersion, defaultModelSpec } from '../api/defaults.ts';
+import type { RouteKind } from '../api/gateway.ts';
 import type { ModelVersion } from '../api/generated/model-version.ts';
 import { isOwnedBy, isReady, type KubernetesObject } from '../api/kubernetes.ts';
 import { noTraffic } from '../api/traffic.ts';
+import { usesRouter } from '../decide/endpoint.ts';
+import type { RouteObserved, RoutesObserved } from '../decide/gateway-routes.ts';
 import type { ModelObserved, RouterObserved, VersionObserved } from '../decide/observed.ts';
 import { optional } from '../decide/rollout/state.ts';
 import { versionChildName } from '../resources/names.ts';
@@ -19,7 +22,7 @@ export interface Books {
 }
 
 /**
- * @param rejected what the API server said of workloads that it refused last, by name of the ModelVersion
+ * @param rejected what the API server said of what it refused last: workloads by name of their ModelVersion, routes by kind
  */
 export function gatherModel(
   { views, routers }: Pick<Ports, 'views' | 'routers'>,
@@ -35,6 +38,12 @@ export function gatherModel(
     .map((version) => gatherVersion(views, completeVersion(version), rejected.get(version.metadata.name)));
   const uid = model?.metadata.uid;
   const service = views.services.get(`${namespace}/${name}`);
+  const portOf = (): number | undefined => {
+    if (model === undefined || usesRouter(model))
+      return ports.portOf(namespace, name, views.services.by(byNamespace, namespace));
+    ports.release(namespace, name);
+    return undefined;
+  };
   return {
     namespace,
     name,
@@ -56,7 +65,8 @@ export function gatherModel(
       uid === undefined ? noTraffic : routers.traffic(namespace, uid),
       (model?.spec ?? defaultModelSpec).rollout.analysis,
     ),
-    ...optional('port', ports.portOf(namespace, name, views.services.by(byNamespace, namespace))),
+    ...optional('port', portOf()),
+    gatewayRoutes: gatherRoutes(views, `${namespace}/${name}`, uid, rejected),
     foreign: uid === undefined ? [] : foreign(service, uid),
   };
 }
@@ -80,6 +90,25 @@ function gatherVersion(
     foreign: children.flatMap((view) => foreign(view.get(key), uid)),
     ...optional('rejected', rejected),
   };
+}
+
+function gatherRoutes(
+  views: Ports['views'],
+  key: string,
+  uid: string | undefined,
+  rejected: ReadonlyMap<string, string>,
+): RoutesObserved {
+  const observed = (kind: RouteKind): RouteObserved => {
+    const { state } = views.routes[kind];
+    const route = views.routes[kind].get(key);
+    if (state !== 'read' || route === undefined || uid === undefined) {
+      return { state, ...optional('rejected', rejected.get(kind)) };
+    }
+    return isOwnedBy(route, uid)
+      ? { state, route, ...optional('rejected', rejected.get(kind)) }
+      : { state: 'foreign' };
+  };
+  return { HTTPRoute: observed('HTTPRoute'), GRPCRoute: observed('GRPCRoute') };
 }
 
 /** Names an object that stands where a child of `uid` should, unless it is that child. */

@@ -1,6 +1,7 @@
 /** A cluster in memory behind the ports, for tests of reconciles: caches that are never stale, writes that can fail. */
 
 import { defaultModelSpec } from '../api/defaults.ts';
+import type { Route } from '../api/gateway.ts';
 import type { GPUPool } from '../api/generated/gpu-pool.ts';
 import type { Model } from '../api/generated/model.ts';
 import type { ModelVersion } from '../api/generated/model-version.ts';
@@ -16,7 +17,7 @@ import type {
 import { noTraffic, type Traffic } from '../api/traffic.ts';
 import type { DecidedEvent } from '../decide/events.ts';
 import { modelIndexes, podIndexes, serviceIndexes, versionIndexes } from './indexes.ts';
-import type { Ports, View } from './ports.ts';
+import type { OptionalView, Ports, View } from './ports.ts';
 
 type Indexes<T> = Readonly<Record<string, (object: T) => string[]>>;
 
@@ -43,6 +44,11 @@ class MemoryView<T extends KubernetesObject> implements View<T> {
   }
 }
 
+/** Routes of one kind, which the cluster has when a test says so. */
+class OptionalMemoryView extends MemoryView<Route> implements OptionalView<Route> {
+  state: OptionalView<Route>['state'] = 'missing';
+}
+
 export const keyOf = ({ metadata }: KubernetesObject): string =>
   metadata.namespace === undefined ? metadata.name : `${metadata.namespace}/${metadata.name}`;
 
@@ -59,6 +65,7 @@ export class MemoryCluster implements Ports {
     pods: new MemoryView<Pod>(podIndexes),
     deployments: new MemoryView<Deployment>(),
     services: new MemoryView<Service>(serviceIndexes),
+    routes: { HTTPRoute: new OptionalMemoryView(), GRPCRoute: new OptionalMemoryView() },
   };
   /** Objects of kinds that have no view, by kind. */
   readonly others = new Map<string, Map<string, KubernetesObject>>();
@@ -80,10 +87,11 @@ export class MemoryCluster implements Ports {
   readonly writer: Ports['writer'] = {
     apply: async (object) => {
       const objects = this.#store(object);
-      const before = objects.get(keyOf(object));
-      if (before !== undefined && JSON.stringify(strip(before)) === JSON.stringify(strip(object))) return;
+      const before = objects.get(keyOf(object)) as (KubernetesObject & { status?: object }) | undefined;
+      const applied = before?.status === undefined ? object : { ...object, status: before.status };
+      if (before !== undefined && JSON.stringify(strip(before)) === JSON.stringify(strip(applied))) return;
       this.#write(`apply ${object.kind} ${object.metadata.name}`, () => {
-        objects.set(keyOf(object), this.#stamp(object, before));
+        objects.set(keyOf(object), this.#stamp(applied, before));
       });
     },
     create: async (object) => {
@@ -142,7 +150,10 @@ export class MemoryCluster implements Ports {
 
   /** Objects by `Kind key`, without what differs between runs that come to the same end. */
   snapshot(): Record<string, unknown> {
-    const views = Object.values(this.views).flatMap((view) => view.list() as readonly KubernetesObject[]);
+    const { routes, ...kinds } = this.views;
+    const views = [...Object.values(kinds), ...Object.values(routes)].flatMap(
+      (view) => view.list() as readonly KubernetesObject[],
+    );
     const rest = [...this.others.values()].flatMap((objects) => [...objects.values()]);
     const all = [...views, ...rest].map((object) => [`${object.kind} ${keyOf(object)}`, strip(object)]);
     return Object.fromEntries(all.sort(([a], [b]) => (a! < b! ? -1 : 1)));
@@ -165,6 +176,8 @@ export class MemoryCluster implements Ports {
       Pod: this.views.pods.objects,
       Deployment: this.views.deployments.objects,
       Service: this.views.services.objects,
+      HTTPRoute: this.views.routes.HTTPRoute.objects,
+      GRPCRoute: this.views.routes.GRPCRoute.objects,
     };
     return stores[object.kind] ?? this.#othersOf(object.kind);
   }

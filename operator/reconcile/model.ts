@@ -1,8 +1,9 @@
 /** A model and all its versions: gather, decide, apply, report. */
 
-import type { DesiredObject } from '../api/kubernetes.ts';
+import { isOwnedBy } from '../api/kubernetes.ts';
 import { decideModel, type ModelDecision } from '../decide/model.ts';
 import type { ModelObserved } from '../decide/observed.ts';
+import { modelRoute } from '../resources/gateway-routes.ts';
 import { implicitModel } from '../resources/model.ts';
 import { versionChildName } from '../resources/names.ts';
 import { modelService, versionService } from '../resources/services.ts';
@@ -17,7 +18,7 @@ export interface Outcome {
   readonly requeueAfterMs?: number;
 }
 
-/** What the API server said of the workloads that it refused last, by name of the ModelVersion. */
+/** What the API server said of what it refused last: workloads by name of their ModelVersion, routes by kind. */
 type Rejections = ReadonlyMap<string, string>;
 
 /** Reconciles the model of a key `namespace/name`, whether or not a Model of that name exists yet. */
@@ -58,29 +59,47 @@ async function publish(
   else if (decision.modelStatus !== undefined) await writer.writeStatus(model, decision.modelStatus);
 }
 
-/** Applies the children; answers which workloads the API server refused, and what it said. */
+/**
+ * Applies the children: a version's before the routes that name it, and an endpoint that is to be before one that is to
+ * go. Answers what the API server refused, and what it said.
+ */
 async function applyChildren(
-  { writer, views }: Ports,
-  { model, namespace, name }: ModelObserved,
-  { workloads, servicePort }: ModelDecision,
+  world: Ports,
+  observed: ModelObserved,
+  { workloads, endpoint }: ModelDecision,
   config: VersionConfig,
 ): Promise<Rejections> {
+  const { writer, views } = world;
   const rejected = new Map<string, string>();
-  for (const workload of workloads) {
-    const version = workload.version.metadata.name;
-    const key = `${namespace}/${versionChildName(version)}`;
+  const attempt = async (name: string, write: () => Promise<void>): Promise<void> => {
     try {
-      await writer.apply(versionDeployment(workload, config), views.deployments.get(key));
-      await writer.apply(versionService(workload.version), views.services.get(key));
+      await write();
     } catch (error) {
       if (!(error instanceof Rejected)) throw error;
-      rejected.set(version, error.message);
+      rejected.set(name, error.message);
     }
+  };
+  for (const workload of workloads) {
+    const version = workload.version.metadata.name;
+    const key = `${observed.namespace}/${versionChildName(version)}`;
+    await attempt(version, async () => {
+      await writer.apply(versionDeployment(workload, config), views.deployments.get(key));
+      await writer.apply(versionService(workload.version), views.services.get(key));
+    });
   }
-  if (model !== undefined && servicePort !== undefined) {
-    const service: DesiredObject = modelService(model, servicePort);
-    await writer.apply(service, views.services.get(`${namespace}/${name}`));
+  if (observed.model === undefined || endpoint === undefined) return rejected;
+  const { model, namespace, name } = observed;
+  const service = views.services.get(`${namespace}/${name}`);
+  if (typeof endpoint.service === 'object')
+    await writer.apply(modelService(model, endpoint.service.port), service);
+  for (const [kind, plan] of endpoint.routes) {
+    const versions = observed.versions.map(({ object }) => object);
+    const route = modelRoute({ ...endpoint, model, kind, plan, versions });
+    await attempt(kind, () => writer.apply(route, observed.gatewayRoutes[kind].route));
   }
+  for (const route of endpoint.obsolete) await writer.delete(route);
+  if (endpoint.service === 'none' && service !== undefined && isOwnedBy(service, model.metadata.uid ?? ''))
+    await writer.delete(service);
   return rejected;
 }
 

@@ -3,6 +3,7 @@
  * answered from caches and cost nothing; writes go to the API server.
  */
 
+import type { Route, RouteKind } from '../api/gateway.ts';
 import type { GPUPool } from '../api/generated/gpu-pool.ts';
 import type { Model } from '../api/generated/model.ts';
 import type { ModelVersion } from '../api/generated/model-version.ts';
@@ -27,6 +28,12 @@ export interface View<T extends KubernetesObject> {
   by(index: string, value: string): readonly T[];
 }
 
+/** A cache of a kind that a cluster need not have. */
+export interface OptionalView<T extends KubernetesObject> extends View<T> {
+  /** Whether the cluster has the kind; `unread` while that, or what there is of it, is not known. */
+  readonly state: 'missing' | 'unread' | 'read';
+}
+
 export interface Views {
   readonly models: View<Model>;
   readonly versions: View<ModelVersion>;
@@ -38,6 +45,7 @@ export interface Views {
   /** Not only ours, so that a foreign object with a child's name is seen. */
   readonly deployments: View<Deployment>;
   readonly services: View<Service>;
+  readonly routes: Readonly<Record<RouteKind, OptionalView<Route>>>;
 }
 
 export interface Writer {

@@ -28,7 +28,13 @@ export function versionService(version: ModelVersion): DesiredObject {
       selector: versionSelector(version),
       ports: [
         { name: endpointPorts.http, port: spec.server.ports.http, targetPort: 'http', protocol: 'TCP' },
-        { name: endpointPorts.grpc, port: spec.server.ports.grpc, targetPort: 'grpc', protocol: 'TCP' },
+        {
+          name: endpointPorts.grpc,
+          port: spec.server.ports.grpc,
+          targetPort: 'grpc',
+          protocol: 'TCP',
+          appProtocol: 'kubernetes.io/h2c',
+        },
       ],
     },
   };

@@ -45,6 +45,8 @@ export interface ModelSpec {
   readonly timeouts?: ModelTimeouts;
   /** What happens to versions without traffic. */
   readonly retention: ModelRetention;
+  /** Where clients reach the model. */
+  readonly endpoint: ModelEndpoint;
 }
 
 /** What is served; exactly one of version and split. */
@@ -188,6 +190,89 @@ export interface ModelRetention {
   readonly parkAfter: string;
 }
 
+/** Where clients reach the model. */
+export interface ModelEndpoint {
+  /**
+   * router: a Service of the Model's name, behind which Sluice's routers split the traffic. gateway: routes
+   * of the Gateway API, so that your Gateways split it.
+   */
+  readonly provider: 'router' | 'gateway';
+  /**
+   * How long the endpoint of the former provider stays after that of the new one is ready, for clients to
+   * move.
+   */
+  readonly keepFormer: string;
+  /** Routes named as the Model, in its namespace. At least one of httpRoute and grpcRoute. */
+  readonly gateway?: ModelEndpointGateway;
+}
+
+/** Routes named as the Model, in its namespace. At least one of httpRoute and grpcRoute. */
+export interface ModelEndpointGateway {
+  /**
+   * Whether answers carry the header sluice-version. It takes filters on backends, for which the Gateway API
+   * asks no implementation; set it to false where they are not supported.
+   */
+  readonly responseHeader: boolean;
+  /** The HTTPRoute: REST, with whatever else the server offers over HTTP. */
+  readonly httpRoute?: ModelEndpointGatewayHttpRoute;
+  /**
+   * The GRPCRoute. A Gateway gives a host name of a listener to one kind of route only, so it needs host
+   * names or listeners of its own.
+   */
+  readonly grpcRoute?: ModelEndpointGatewayGrpcRoute;
+}
+
+/** The HTTPRoute: REST, with whatever else the server offers over HTTP. */
+export interface ModelEndpointGatewayHttpRoute {
+  /**
+   * Gateways (or ListenerSets) that the route attaches to. One of another namespace must allow routes of this
+   * namespace in its listeners.
+   */
+  readonly parentRefs: readonly ModelEndpointGatewayHttpRouteParentRef[];
+  /**
+   * Host names of the model; the listeners' when absent. The route takes every path of them, so two models
+   * need different ones.
+   */
+  readonly hostnames?: readonly string[];
+}
+
+export interface ModelEndpointGatewayHttpRouteParentRef {
+  /** Gateway when absent. */
+  readonly kind?: 'Gateway' | 'ListenerSet';
+  /** The Model's when absent. */
+  readonly namespace?: string;
+  readonly name: string;
+  /** One listener of the parent; all of them when absent. */
+  readonly sectionName?: string;
+}
+
+/**
+ * The GRPCRoute. A Gateway gives a host name of a listener to one kind of route only, so it needs host names
+ * or listeners of its own.
+ */
+export interface ModelEndpointGatewayGrpcRoute {
+  /**
+   * Gateways (or ListenerSets) that the route attaches to. One of another namespace must allow routes of this
+   * namespace in its listeners.
+   */
+  readonly parentRefs: readonly ModelEndpointGatewayGrpcRouteParentRef[];
+  /**
+   * Host names of the model; the listeners' when absent. The route takes every path of them, so two models
+   * need different ones.
+   */
+  readonly hostnames?: readonly string[];
+}
+
+export interface ModelEndpointGatewayGrpcRouteParentRef {
+  /** Gateway when absent. */
+  readonly kind?: 'Gateway' | 'ListenerSet';
+  /** The Model's when absent. */
+  readonly namespace?: string;
+  readonly name: string;
+  /** One listener of the parent; all of them when absent. */
+  readonly sectionName?: string;
+}
+
 export interface ModelStatus {
   /** metadata.generation that this status speaks of. */
   readonly observedGeneration?: number;
@@ -217,7 +302,9 @@ export interface ModelStatus {
   readonly history?: readonly ModelStatusHistory[];
   /** The routers of the namespace, as far as this model goes. */
   readonly routers?: ModelStatusRouters;
-  /** Where clients reach the model inside the cluster. */
+  /** Where providers of the endpoint stand; absent while there has only been the router. */
+  readonly endpoint?: ModelStatusEndpoint;
+  /** Where clients reach the model inside the cluster; absent without a router. */
   readonly url?: string;
 }
 
@@ -246,7 +333,7 @@ export interface ModelStatusCandidate {
   /** The last step that was approved. */
   readonly approvedStep?: number;
   /** What it waits for though its hold is over. */
-  readonly waitingFor?: 'Approval' | 'Routers' | 'Traffic' | 'Pods';
+  readonly waitingFor?: 'Approval' | 'Routers' | 'Gateways' | 'Traffic' | 'Pods';
   /** What live traffic says of it. */
   readonly verdict?: 'Pass' | 'Fail' | 'Inconclusive';
   /** What the verdict is founded on. */
@@ -292,4 +379,15 @@ export interface ModelStatusRouters {
   readonly total?: number;
   /** Ready routers that follow the generation. */
   readonly acked?: number;
+}
+
+/** Where providers of the endpoint stand; absent while there has only been the router. */
+export interface ModelStatusEndpoint {
+  /** Provider whose endpoint has been ready. */
+  readonly provider: 'router' | 'gateway';
+  /** Provider whose endpoint stays until formerUntil. */
+  readonly former?: 'router' | 'gateway';
+  readonly formerUntil?: string;
+  /** Since when the endpoint is not ready for the reason in RouteReady. */
+  readonly waitingSince?: string;
 }

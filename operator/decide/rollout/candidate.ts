@@ -77,7 +77,7 @@ function judgeStepping(draft: Draft, facts: VersionFacts): void {
     draft.wakes.push(due);
     return;
   }
-  if (!acked) return wait(draft, current, 'Routers');
+  if (!acked) return wait(draft, current, draft.input.followers);
   if (judgement.verdict === 'Inconclusive') {
     if (policy.analysis.onInconclusive === 'hold') return wait(draft, current, 'Traffic');
     if (policy.analysis.onInconclusive === 'rollback') return failByEvidence(draft, facts, 'TooFewRequests');

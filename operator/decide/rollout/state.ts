@@ -20,7 +20,7 @@ export interface Candidate {
   /** The last step that somebody approved. */
   readonly approvedStep?: number;
   /** What it waits for though its hold is over. */
-  readonly waitingFor?: 'Approval' | 'Routers' | 'Traffic' | 'Pods';
+  readonly waitingFor?: 'Approval' | 'Routers' | 'Gateways' | 'Traffic' | 'Pods';
 }
 
 /** A content that failed. */

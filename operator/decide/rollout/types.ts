@@ -56,8 +56,10 @@ export interface RolloutInput {
   readonly judgement: Judgement;
   /** Failed versions that somebody wants tried again. */
   readonly retried: ReadonlySet<string>;
-  /** Whether every ready router follows the shares published last. */
+  /** Whether the shares published last are followed wherever clients may come from. */
   readonly acked: boolean;
+  /** Who has to follow. */
+  readonly followers: 'Routers' | 'Gateways';
   /** Milliseconds since the epoch. */
   readonly now: number;
 }

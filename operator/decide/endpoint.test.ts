@@ -1,0 +1,269 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { ModelEndpoint, ModelSpec } from '../api/generated/model.ts';
+import { World } from './world.ts';
+
+const seconds = (count: number): number => count * 1_000;
+const parentRefs = [
+  { name: 'public', namespace: 'infra' },
+  { name: 'internal', namespace: 'infra' },
+];
+const gateway: ModelEndpoint = {
+  provider: 'gateway',
+  keepFormer: '10m',
+  gateway: { responseHeader: true, httpRoute: { parentRefs, hostnames: ['vad.example'] } },
+};
+const router: ModelEndpoint = { provider: 'router', keepFormer: '10m' };
+
+/** 5.0.0 serves, through Gateways that follow. */
+function behindGateways(spec: Partial<ModelSpec> = {}): World {
+  const world = new World({ endpoint: gateway, ...spec });
+  world.routers = [];
+  world.installRoutes('HTTPRoute', 'GRPCRoute');
+  world.add('5.0.0');
+  ready(world, '5.0.0');
+  follow(world);
+  assert.equal(world.condition('RouteReady'), 'True Serving');
+  return world;
+}
+
+function ready(world: World, version: string): void {
+  world.settle();
+  world.pods(version, 'ready', 'ready');
+  world.settle();
+}
+
+function follow(world: World): void {
+  world.settle();
+  world.gatewaysSay();
+  world.settle();
+}
+
+const messageOf = (world: World, type: string): string | undefined =>
+  world.model?.status?.conditions?.find((condition) => condition.type === type)?.message;
+
+describe('a model behind Gateways', () => {
+  it('is ready without any router', () => {
+    const world = behindGateways();
+    assert.equal(world.condition('Ready'), 'True Serving');
+    assert.equal(world.condition('Servable'), 'True Serving');
+    assert.equal(world.condition('Ready', '5.0.0'), 'True Serving');
+    const { routers, url, endpoint } = world.model!.status!;
+    assert.deepEqual(routers, { generation: 1, total: 0, acked: 0 });
+    assert.deepEqual([url, endpoint], [undefined, { provider: 'gateway' }]);
+    const children = world.reconcile().endpoint!;
+    assert.equal(children.service, 'none');
+    assert.deepEqual([...children.routes.keys()], ['HTTPRoute']);
+  });
+
+  it('goes to the next step only when every parent has seen the route as it is now', () => {
+    const world = behindGateways();
+    world.add('6.0.0');
+    ready(world, '6.0.0');
+    assert.equal(world.weight('6.0.0'), 5);
+    assert.equal(world.condition('RouteReady'), 'False RoutePending');
+    world.now += seconds(45);
+    world.settle();
+    assert.equal(world.weight('6.0.0'), 5, 'the hold is over, but nobody has followed');
+    assert.equal(world.model?.status?.candidate?.waitingFor, 'Gateways');
+    follow(world);
+    assert.equal(world.weight('6.0.0'), 25);
+  });
+
+  it('takes the traffic of a failed candidate away without waiting for anybody', () => {
+    const world = behindGateways();
+    world.add('6.0.0');
+    ready(world, '6.0.0');
+    world.pods('6.0.0', 'crashing', 'crashing');
+    world.settle();
+    assert.equal(world.weight('6.0.0'), 0);
+    assert.equal(world.gatewayRoutes.HTTPRoute.route?.spec?.rules?.[0]?.backendRefs?.length, 1);
+  });
+
+  it('keeps the pods of a version until no Gateway can send requests to it', () => {
+    const world = behindGateways({ retention: { warm: 0, parkAfter: '10s' } });
+    world.add('6.0.0');
+    ready(world, '6.0.0');
+    for (let step = 0; step < 4; step += 1) {
+      follow(world);
+      world.now += seconds(31);
+      world.settle();
+    }
+    assert.equal(world.model?.status?.stable, '6.0.0');
+    world.now += seconds(3_600);
+    world.settle();
+    assert.equal(world.versions.get('5.0.0')!.replicas, 2, 'the route without it has not been seen');
+    follow(world);
+    world.now += seconds(11);
+    world.settle();
+    assert.equal(world.versions.get('5.0.0')!.replicas, 0);
+  });
+
+  const said: readonly [string, () => World, string, RegExp][] = [
+    [
+      'the cluster has no Gateway API',
+      () => fresh(),
+      'GatewayAPIMissing',
+      /no HTTPRoute of gateway.networking.k8s.io\/v1/,
+    ],
+    [
+      'the cluster has no GRPCRoute',
+      () => fresh({ grpc: true, kinds: ['HTTPRoute'] }),
+      'GRPCRouteMissing',
+      /no GRPCRoute/,
+    ],
+    [
+      'a parent does not accept the route',
+      () => {
+        const world = fresh({ kinds: ['HTTPRoute'] });
+        world.gatewaysSay({
+          type: 'Accepted',
+          status: 'False',
+          reason: 'NotAllowedByListeners',
+          message: 'not from speech',
+        });
+        return world;
+      },
+      'RouteNotAccepted',
+      /^HTTPRoute: Gateway infra\/public: NotAllowedByListeners: not from speech$/,
+    ],
+    [
+      'a parent cannot resolve a backend',
+      () => {
+        const world = fresh({ kinds: ['HTTPRoute'] });
+        world.gatewaysSay({ type: 'ResolvedRefs', status: 'False', reason: 'BackendNotFound' });
+        return world;
+      },
+      'RouteRefsNotResolved',
+      /^HTTPRoute: Gateway infra\/public: BackendNotFound$/,
+    ],
+  ];
+  for (const [title, world, reason, message] of said) {
+    it(`says so when ${title}, and calls it stalled when it lasts`, () => {
+      const there = world();
+      there.settle();
+      assert.equal(there.condition('RouteReady'), `False ${reason}`);
+      assert.match(messageOf(there, 'RouteReady') ?? '', message);
+      assert.equal(there.condition('Stalled'), 'False Settled');
+      assert.equal(there.condition('Reconciling'), `True ${reason}`);
+      there.now += there.settle().requeueAfterMs ?? 0;
+      there.settle();
+      assert.equal(there.condition('Stalled'), `True ${reason}`);
+      assert.equal(there.condition('Ready'), `False ${reason}`);
+    });
+  }
+
+  it('gives a Gateway a minute to look at the route, and then says that it does not', () => {
+    const world = fresh({ kinds: ['HTTPRoute'] });
+    assert.equal(world.condition('RouteReady'), 'False RoutePending');
+    assert.equal(world.condition('Servable'), 'False RoutePending');
+    world.now += seconds(59);
+    world.settle();
+    assert.equal(world.condition('Stalled'), 'False Settled');
+    world.now += seconds(1);
+    world.settle();
+    assert.equal(world.condition('Stalled'), 'True RouteNotObserved');
+    assert.match(messageOf(world, 'Stalled') ?? '', /Gateway infra\/public has not looked at the route/);
+    world.gatewaysSay();
+    world.settle();
+    assert.equal(world.condition('Ready'), 'True Serving');
+  });
+
+  it('does not touch a route of somebody else', () => {
+    const world = fresh();
+    world.gatewayRoutes.HTTPRoute = { state: 'foreign' };
+    const { endpoint } = world.settle();
+    assert.equal(world.condition('Stalled'), 'True ChildConflict');
+    assert.deepEqual([...endpoint!.routes], []);
+    assert.match(messageOf(world, 'Ready') ?? '', /^HTTPRoute vad exists and does not belong to this Model/);
+  });
+});
+
+/** 5.0.0 is ready, and its routes are written where there are such kinds. */
+function fresh(options: { grpc?: boolean; kinds?: ('HTTPRoute' | 'GRPCRoute')[] } = {}): World {
+  const grpc = options.grpc ? { grpcRoute: { parentRefs: [{ name: 'grpc' }] } } : {};
+  const world = new World({ endpoint: { ...gateway, gateway: { ...gateway.gateway!, ...grpc } } });
+  world.routers = [];
+  world.installRoutes(...(options.kinds ?? []));
+  world.add('5.0.0');
+  ready(world, '5.0.0');
+  return world;
+}
+
+describe('a switch of the provider', () => {
+  it('to Gateways keeps the router until they follow, and for a while after that', () => {
+    const world = new World({});
+    world.installRoutes('HTTPRoute');
+    world.add('5.0.0');
+    world.run(seconds(1));
+    world.configure({ endpoint: gateway });
+    const before = world.settle().endpoint!;
+    assert.deepEqual([before.service, [...before.routes.keys()]], [{ port: 10_000 }, ['HTTPRoute']]);
+    assert.equal(world.condition('Ready'), 'False RoutePending');
+    assert.equal(world.condition('Servable'), 'True Serving', 'by the router');
+    world.now += seconds(30);
+    follow(world);
+    assert.equal(world.condition('Ready'), 'True Serving');
+    assert.deepEqual(world.model?.status?.endpoint, {
+      provider: 'gateway',
+      former: 'router',
+      formerUntil: new Date(world.now + seconds(600)).toISOString(),
+    });
+    assert.deepEqual(world.reconcile().endpoint!.service, { port: 10_000 });
+    world.now += seconds(599);
+    assert.deepEqual(world.settle().endpoint!.service, { port: 10_000 });
+    world.now += seconds(1);
+    assert.equal(world.settle().endpoint!.service, 'none');
+    assert.deepEqual(world.model?.status?.endpoint, { provider: 'gateway' });
+  });
+
+  it('to routers keeps the routes, with live shares, until they follow and for a while after that', () => {
+    const world = behindGateways();
+    world.configure({ endpoint: router });
+    const before = world.settle().endpoint!;
+    assert.deepEqual(before.routes.get('HTTPRoute'), {
+      parentRefs,
+      hostnames: ['vad.example'],
+      responseHeader: true,
+    });
+    assert.equal(world.condition('RouteReady'), 'False NoRouters');
+    assert.equal(world.condition('Servable'), 'True Serving', 'by the Gateways');
+    world.routers = [0, 0];
+    world.ack();
+    world.settle();
+    assert.deepEqual(
+      [world.model?.status?.endpoint?.provider, world.model?.status?.endpoint?.former],
+      ['router', 'gateway'],
+    );
+    world.add('6.0.0');
+    ready(world, '6.0.0');
+    assert.equal(world.gatewayRoutes.HTTPRoute.route?.spec?.rules?.[0]?.backendRefs?.length, 2);
+    world.ack();
+    world.now += seconds(45);
+    world.settle();
+    assert.equal(world.weight('6.0.0'), 5, 'the Gateways have clients too, and have not followed');
+    world.gatewaysSay();
+    world.settle();
+    assert.equal(world.weight('6.0.0'), 25);
+    world.now += seconds(600);
+    world.ack();
+    world.settle();
+    assert.equal(world.gatewayRoutes.HTTPRoute.route, undefined);
+    assert.equal(world.model?.status?.endpoint, undefined);
+  });
+
+  it('that is taken back leaves everything as it was', () => {
+    const world = new World({});
+    world.installRoutes('HTTPRoute');
+    world.add('5.0.0');
+    world.run(seconds(1));
+    world.configure({ endpoint: gateway });
+    world.settle();
+    assert.ok(world.gatewayRoutes.HTTPRoute.route);
+    world.configure({ endpoint: router });
+    world.settle();
+    assert.equal(world.gatewayRoutes.HTTPRoute.route, undefined);
+    assert.equal(world.condition('Ready'), 'True Serving');
+    assert.equal(world.model?.status?.endpoint, undefined);
+  });
+});
