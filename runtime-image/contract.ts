@@ -16,6 +16,8 @@ export const commands = {
   route: 'route',
   /** Sidecar of a version's pod: sends golden requests, and is ready while the answers are right. */
   golden: 'golden',
+  /** Measures how a server should run a model on this machine; see `server/tuning`. */
+  tune: 'tune',
   /** The client: smoke tests and load against an Open Inference Protocol server. */
   load: 'load',
 } as const;
@@ -97,6 +99,8 @@ export const env = {
   maxRequestBytes: 'SLUICE_MAX_REQUEST_BYTES',
   /** Most requests that wait for a worker, decimal; default 512. One more is refused. */
   maxQueue: 'SLUICE_MAX_QUEUE',
+  /** `spec.server.tune.latency`, such as `20ms`: workers, threads and batch size are measured before serving. */
+  tune: 'SLUICE_TUNE',
   /** `spec.server.batching.maxSize`, decimal; default 1, which is no batching. */
   batchSize: 'SLUICE_BATCH_SIZE',
   /** `spec.server.batching.maxDelay`, such as `2ms`; default 0. */

@@ -1,5 +1,5 @@
 /**
- * Entry point of the runtime image: `main.ts <serve|fetch|golden|route|load>`. Each command is a room of its own and is
+ * Entry point of the runtime image: `main.ts <serve|fetch|golden|route|tune|load>`. Each command is a room of its own and is
  * loaded only when asked for, so that the init container that fetches does not pay for an inference engine.
  *
  * Holds no logic of any command. Whatever ends a command badly is written as a typed termination message, so
@@ -13,6 +13,7 @@ const rooms: Readonly<Record<string, string>> = {
   [commands.fetch]: './fetch/main.ts',
   [commands.route]: './router/main.ts',
   [commands.golden]: './golden/main.ts',
+  [commands.tune]: './server/tuning/main.ts',
   [commands.load]: './load/main.ts',
 };
 

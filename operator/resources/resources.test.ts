@@ -172,12 +172,13 @@ describe('the Deployment of a version', () => {
       batching: { maxSize: 32, maxDelay: '2ms' },
       workers: 2,
       provider: 'cpu' as const,
+      tune: { latency: '20ms' },
     };
     const container = build(modelVersion('6.0.0', { artifact, server })).spec.template.spec.containers[0]!;
-    const names = ['ARTIFACT_SHA256', 'BATCH_SIZE', 'BATCH_DELAY', 'WORKERS', 'PROVIDER', 'GPUS'];
+    const names = ['ARTIFACT_SHA256', 'BATCH_SIZE', 'BATCH_DELAY', 'WORKERS', 'PROVIDER', 'GPUS', 'TUNE'];
     assert.deepEqual(
       names.map((name) => envValue(container, `SLUICE_${name}`)),
-      ['f'.repeat(64), '32', '2ms', '2', 'cpu', undefined],
+      ['f'.repeat(64), '32', '2ms', '2', 'cpu', undefined, '20ms'],
     );
   });
 

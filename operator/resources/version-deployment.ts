@@ -158,7 +158,7 @@ function serverContainer(version: ModelVersion, pool: GPUPool | undefined, confi
 
 /** The user's variables first, so that ours win where the kubelet sees a name twice. */
 function serverEnv({ spec }: ModelVersion, { runtime }: VersionConfig) {
-  const { ports, provider, threads, workers, batching, env: users = [] } = spec.server;
+  const { ports, provider, tune, threads, workers, batching, env: users = [] } = spec.server;
   const { gpus } = spec.placement;
   const ours = envOf({
     [env.model]: spec.model,
@@ -172,6 +172,7 @@ function serverEnv({ spec }: ModelVersion, { runtime }: VersionConfig) {
     [env.batchDelay]: batching?.maxDelay,
     [env.provider]: provider,
     [env.gpus]: gpus > 0 ? String(gpus) : undefined,
+    [env.tune]: tune?.latency,
     [env.workers]: workers === undefined ? undefined : String(workers),
     [env.threads]: threads === undefined ? undefined : String(threads),
     [env.terminationLog]: paths.terminationLog,

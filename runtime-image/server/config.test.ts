@@ -27,6 +27,7 @@ describe('readConfig', () => {
       maxHeldBytes: 268_435_456,
       maxQueue: 512,
       batching: { maxSize: 1, maxDelayMs: 0 },
+      tuneMs: undefined,
       graceMs: 30_000,
       drill: undefined,
     });

@@ -35,6 +35,8 @@ export interface ServeConfig {
   readonly maxHeldBytes: number;
   readonly maxQueue: number;
   readonly batching: BatchLimits;
+  /** Latency to tune for before serving, in milliseconds; undefined means as configured. */
+  readonly tuneMs: number | undefined;
   readonly graceMs: number;
   readonly drill: Drill | undefined;
 }
@@ -76,6 +78,7 @@ export function readConfig(source: Environment, machine: Machine = thisMachine()
       maxSize: integer(source, env.batchSize, 1, { min: 1, max: 65_536 }),
       maxDelayMs: duration(source, env.batchDelay, 0),
     },
+    tuneMs: optional(source, env.tune) === undefined ? undefined : duration(source, env.tune, 0),
     graceMs: integer(source, env.gracePeriod, 30, { min: 0, max: 86_400 }) * 1000,
     drill: readDrill(source),
   };
@@ -135,7 +138,7 @@ function readDrill(source: Environment): Drill | undefined {
   return { action: match[1] as Drill['action'], afterMs };
 }
 
-function thisMachine(): Machine {
+export function thisMachine(): Machine {
   // Zero, or more than there is, where no limit is set.
   const limit = process.constrainedMemory() || Number.POSITIVE_INFINITY;
   return { cpus: cpuLimit(), memoryBytes: Math.min(limit, totalmem()) };

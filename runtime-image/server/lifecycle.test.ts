@@ -248,6 +248,14 @@ describe('the life of a server', { timeout: 240_000, concurrency: 2 }, () => {
     assert.equal((await fetch(`${http}/v2/health/ready`)).status, 200);
   });
 
+  it('tunes itself before it serves, when it is told a latency', async () => {
+    await using server = serve(perceptron([16, 16, 4]), { [env.tune]: '1m' });
+    await server.logged('serving');
+    const { chosen, met, measured } = await server.logged('tuned');
+    assert.equal(met, true);
+    assert.ok((measured as object[]).some((one) => JSON.stringify(one) === JSON.stringify(chosen)));
+  });
+
   it('drills an exit', async () => {
     await using server = serve(undefined, { [env.drill]: 'exit-after=50ms' });
     assert.equal(await server.exited, 70);

@@ -13,7 +13,7 @@ import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createLogger, type Logger } from '../logger.ts';
 import { Failure } from '../termination.ts';
-import { readConfig, type ServeConfig } from './config.ts';
+import { readConfig, type ServeConfig, thisMachine } from './config.ts';
 import { serverVersion } from './describe.ts';
 import { startDrill } from './drill.ts';
 import { Endpoints } from './endpoints.ts';
@@ -21,6 +21,8 @@ import { Engine } from './execution/engine.ts';
 import { ModelRefused } from './execution/worker-handle.ts';
 import { Metrics } from './metrics.ts';
 import { ServedModel } from './model.ts';
+import { best, delayFor } from './tuning/candidates.ts';
+import { tune } from './tuning/measure.ts';
 
 /** Of the grace period, what is kept for ending the process itself. */
 const lastMs = 250;
@@ -43,12 +45,7 @@ export async function main(): Promise<void> {
   const engine = await Promise.race([starting, stopped.then(() => undefined)]);
   if (engine !== undefined) {
     model.attach(engine);
-    logger.info('serving', {
-      ...endpoints.addresses,
-      serverVersion,
-      threads: config.threads,
-      workers: config.workers,
-    });
+    logger.info('serving', { ...endpoints.addresses, serverVersion });
     startDrill(config.drill, model, logger);
     await stopped;
   }
@@ -94,14 +91,15 @@ async function start(
   logger: Logger,
 ): Promise<Engine> {
   const digest = await verify(config);
-  const { modelPath, threads, provider, gpus } = config;
+  const { modelPath, provider, gpus } = config;
   try {
+    const { threads, workers, batching } = await tuned(config, logger);
     const engine = await Engine.start({
       worker: { modelPath, threads, provider },
-      workers: config.workers,
+      workers,
       devices: gpus,
       maxQueue: config.maxQueue,
-      batching: config.batching,
+      batching,
       now,
       onRun: ({ rows, computeMs }) => model.recordRun(rows, computeMs),
       onNote: (note) => {
@@ -123,6 +121,9 @@ async function start(
       digest,
       provider: report.provider,
       requestedProvider: config.providerNamed ? provider : 'auto',
+      workers,
+      threads,
+      batchSize: batching.maxSize,
       loadMs: Math.round(report.loadMs),
       warmUpMs: report.warmUpMs === undefined ? null : Math.round(report.warmUpMs),
       inputs: report.spec.inputs,
@@ -134,6 +135,40 @@ async function start(
     throw new Failure('ModelInvalid', `ONNX Runtime cannot load the model: ${thrown.message}`, {
       cause: thrown,
     });
+  }
+}
+
+/** Of each way that is tried: short enough that a start is not held up for long. */
+const tuneMeasureMs = 500;
+
+/** How to run the model: as configured, or as measuring finds it to be best. */
+async function tuned(
+  config: ServeConfig,
+  logger: Logger,
+): Promise<Pick<ServeConfig, 'threads' | 'workers' | 'batching'>> {
+  const { modelPath, provider, gpus, tuneMs } = config;
+  if (tuneMs === undefined) return config;
+  try {
+    const measured = await tune({
+      engine: { worker: { modelPath, provider }, now, devices: gpus },
+      room: {
+        ...thisMachine(),
+        modelBytes: (await stat(modelPath)).size,
+        gpus: provider === 'cpu' ? 0 : Math.max(1, gpus),
+      },
+      targetMs: tuneMs,
+      measureMs: tuneMeasureMs,
+    });
+    const found = best(measured, tuneMs);
+    if (found === undefined) return config;
+    const { workers, threads, batchSize } = found.shape;
+    logger.info('tuned', { targetMs: tuneMs, met: found.met, chosen: found.shape, measured });
+    return { workers, threads, batching: { maxSize: batchSize, maxDelayMs: delayFor(tuneMs) } };
+  } catch (thrown) {
+    if (thrown instanceof ModelRefused) throw thrown;
+    const why = thrown instanceof Error ? thrown.message : String(thrown);
+    logger.warn(`it could not be tuned, and serves as it does by default: ${why}`);
+    return config;
   }
 }
 

@@ -27,12 +27,17 @@ export class ImageProcess implements AsyncDisposable {
   readonly #exited: Promise<number>;
   #heard = Promise.withResolvers<void>();
 
-  constructor(command: string, variables: Readonly<Record<string, string>>, folder = temporaryFolder()) {
+  constructor(
+    command: string,
+    variables: Readonly<Record<string, string>>,
+    folder = temporaryFolder(),
+    args: readonly string[] = [],
+  ) {
     this.folder = folder;
     const inherited = Object.fromEntries(
       Object.entries(process.env).filter(([name]) => !name.startsWith('SLUICE_')),
     );
-    this.#child = spawn(process.execPath, [entry, command], {
+    this.#child = spawn(process.execPath, [entry, command, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...inherited, [env.terminationLog]: join(folder, 'termination'), ...variables },
     });

@@ -74,6 +74,12 @@ export interface ModelVersionServer {
    */
   readonly provider?: 'auto' | 'cpu' | 'cuda' | 'tensorrt' | 'webgpu';
   /**
+   * Measure workers, threads and batch size on a pod's own hardware when it starts, which takes some twenty
+   * seconds, and serve in the way that answers the most within the latency. In place of workers, threads and
+   * batching.
+   */
+  readonly tune?: ModelVersionServerTune;
+  /**
    * Inferences at the same time. Each holds the model's weights once. Absent means one for each GPU, or one.
    */
   readonly workers?: number;
@@ -101,6 +107,16 @@ export interface ModelVersionServerBatching {
   readonly maxSize: number;
   /** How long a request waits for others at most. */
   readonly maxDelay: string;
+}
+
+/**
+ * Measure workers, threads and batch size on a pod's own hardware when it starts, which takes some twenty
+ * seconds, and serve in the way that answers the most within the latency. In place of workers, threads and
+ * batching.
+ */
+export interface ModelVersionServerTune {
+  /** Longest time that 99 of 100 requests may take in the server. */
+  readonly latency: string;
 }
 
 /** Where the pods run. */

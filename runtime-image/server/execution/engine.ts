@@ -78,12 +78,18 @@ export class Engine {
     this.#options = options;
     this.report = report;
     this.#queue = new RequestQueue(options.maxQueue);
-    if (options.batching.maxSize > 1) {
-      if (isBatchable(report.spec)) this.#batching = options.batching;
-      else
-        options.onNote?.(
-          'batching is configured, and not every input and output has a free leading dimension: off',
-        );
+    this.setBatching(options.batching);
+  }
+
+  /** From now on rows of different requests run together within these limits, if the model allows it. */
+  setBatching(limits: BatchLimits): void {
+    this.#batching = undefined;
+    if (limits.maxSize <= 1) return;
+    if (isBatchable(this.report.spec)) this.#batching = limits;
+    else {
+      this.#options.onNote?.(
+        'batching is configured, and not every input and output has a free leading dimension: off',
+      );
     }
   }
 
