@@ -14,6 +14,7 @@ import { installation } from './installation.ts';
 import { mainJob } from './main-job.ts';
 import { pains } from './pains/pains.ts';
 import { refusals } from './refusals.ts';
+import { routes } from './routes.ts';
 import { splits } from './splits.ts';
 
 suite('scenarios', () => {
@@ -34,6 +35,7 @@ suite('scenarios', () => {
   refusals(session);
   mainJob(session);
   splits(session);
+  routes(session);
   failures(session, installed);
   commands(session);
   pains(session);

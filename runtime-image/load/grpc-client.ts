@@ -39,8 +39,14 @@ const service = description['inference.GRPCInferenceService'] as ServiceDefiniti
 const modelInfer = service['ModelInfer'] as unknown as Method;
 const maxMessage = 256 * 1024 * 1024;
 
-/** A client of the server at `address` (`host:port`) that spreads requests over `connections` connections in turn. */
-export function grpcClient(address: string, connections: number): Client {
+type Headers = Readonly<Record<string, string>>;
+
+/**
+ * A client of the server at `address` (`host:port`) that spreads requests over `connections` connections in turn.
+ *
+ * @param headers metadata of every call
+ */
+export function grpcClient(address: string, connections: number, headers: Headers = {}): Client {
   const channels = Array.from(
     { length: connections },
     () =>
@@ -57,7 +63,7 @@ export function grpcClient(address: string, connections: number): Client {
   return {
     infer: (request, timeoutMs) => {
       turn = (turn + 1) % channels.length;
-      return infer(channels[turn]!, request, timeoutMs);
+      return infer(channels[turn]!, headers, request, timeoutMs);
     },
     close: async () => {
       for (const channel of channels) channel.close();
@@ -65,9 +71,15 @@ export function grpcClient(address: string, connections: number): Client {
   };
 }
 
-function infer(channel: Channel, request: InferRequest, timeoutMs: number): Promise<Answer> {
+function infer(
+  channel: Channel,
+  headers: Headers,
+  request: InferRequest,
+  timeoutMs: number,
+): Promise<Answer> {
   const { model, version, id, inputs } = request;
   const metadata = new Metadata();
+  for (const [name, value] of Object.entries(headers)) metadata.set(name, value);
   if (version !== undefined) metadata.set(versionHeader, version);
   const message = {
     model_name: model,

@@ -29,7 +29,7 @@ async function restServer(fault: Fault): Promise<{ address: string; close: () =>
     n += 1;
     const body = JSON.parse(Buffer.concat(parts).toString()) as { inputs: { data: number[] }[] };
     const kind = fault(n);
-    response.setHeader('sluice-version', version(n));
+    response.setHeader('sluice-version', request.headers['x-tenant'] ?? version(n));
     assert.equal(request.url, '/v2/models/m/infer');
     if (kind === 'fail') {
       response.writeHead(503).end('{"error":"no room"}');
@@ -65,7 +65,7 @@ async function grpcServer(fault: Fault): Promise<{ address: string; close: () =>
       n += 1;
       const kind = fault(n);
       const metadata = new Metadata();
-      metadata.set('sluice-version', version(n));
+      metadata.set('sluice-version', String(call.metadata.get('x-tenant')[0] ?? version(n)));
       call.sendMetadata(metadata);
       if (kind === 'fail') return done({ code: status.UNAVAILABLE, details: 'no room' });
       const y = Buffer.alloc(4);
@@ -166,6 +166,16 @@ for (const protocol of ['url', 'grpc'] as const) {
     assert.equal(lines.filter(({ kind }) => kind === 'failure').length, 2);
   });
 
+  test(`${protocol}: headers go with every request`, async () => {
+    const { summary } = await drive(protocol, () => undefined, [
+      '--count',
+      '8',
+      '--header',
+      'X-Tenant: beta',
+    ]);
+    assert.deepEqual(Object.keys(summary['versions'] as object), ['beta']);
+  });
+
   test(`${protocol}: outputs are carried from step to step`, async () => {
     const { errors, lines } = await drive(
       protocol,
@@ -230,6 +240,8 @@ test('the command line is read strictly', () => {
     [['--grpc', 'x:1', '--request', 'r', '--duration', '5'], /--duration 5 is no duration/],
     [['--grpc', 'x:1', '--request', 'r', '--count', '1.5'], /--count 1.5 is no whole number/],
     [['--grpc', 'x:1', '--request', 'r', '--speed', '1'], /--speed/],
+    [['--grpc', 'x:1', '--request', 'r', '--header', 'a'], /--header a is not 'NAME: VALUE'/],
+    [['--grpc', 'x:1', '--request', 'r', '--header', 'a: b\r\nc: d'], /is not 'NAME: VALUE'/],
   ];
   for (const [args, message] of wrong) assert.throws(() => parseOptions(args), message);
 });

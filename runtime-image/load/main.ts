@@ -54,11 +54,11 @@ export async function run(
   report: (line: object) => void,
   signal: AbortSignal,
 ): Promise<number> {
-  const { target, connections, warmupMs, durationMs, intervalMs } = options;
+  const { target, connections, headers, warmupMs, durationMs, intervalMs } = options;
   const client: Client =
     target.protocol === 'rest'
-      ? restClient(target.address, connections)
-      : grpcClient(target.address, connections);
+      ? restClient(target.address, connections, headers)
+      : grpcClient(target.address, connections, headers);
   try {
     if (warmupMs > 0) {
       const warm = AbortSignal.any([signal, AbortSignal.timeout(warmupMs)]);

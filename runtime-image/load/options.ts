@@ -8,6 +8,8 @@ export interface Options {
   /** Absent: the one that the request file names. */
   readonly model: string | undefined;
   readonly version: string | undefined;
+  /** Of every request, or its gRPC metadata; names in lower case. */
+  readonly headers: Readonly<Record<string, string>>;
   readonly concurrency: number;
   readonly connections: number;
   readonly rate: number | undefined;
@@ -27,6 +29,7 @@ export const usage = `load: sends requests to an Open Inference Protocol v2 serv
   --request FILE           request file (JSON): inputs, and what to expect of the outputs
   --model NAME             model; default: the one in the request file
   --version VERSION        ask this version instead of whichever the traffic policy picks
+  --header 'NAME: VALUE'   send this header, or gRPC metadata, with every request (repeatable)
   --count N                requests (of a sequence: passes), then end
   --duration 30s           send for this long, then end; with neither: until SIGTERM
   --concurrency N          closed loop of N senders; with --rate the most requests under way (default 1; with --rate 256)
@@ -51,6 +54,7 @@ export function parseOptions(args: readonly string[]): Options {
       request: { type: 'string' },
       model: { type: 'string' },
       version: { type: 'string' },
+      header: { type: 'string', multiple: true, default: [] },
       count: { type: 'string' },
       duration: { type: 'string' },
       concurrency: { type: 'string' },
@@ -76,6 +80,7 @@ export function parseOptions(args: readonly string[]): Options {
     request: values.request,
     model: values.model,
     version: values.version,
+    headers: Object.fromEntries(values.header.map(header)),
     concurrency,
     connections: whole('--connections', values.connections) ?? Math.min(concurrency, 16),
     rate,
@@ -86,6 +91,12 @@ export function parseOptions(args: readonly string[]): Options {
     intervalMs: duration('--interval', values.interval),
     print: values.print,
   };
+}
+
+function header(text: string): [string, string] {
+  const [, name, value] = /^([A-Za-z0-9][\w-]*):[ ]*([!-~](?:[ -~]*[!-~])?)$/.exec(text) ?? [];
+  if (name === undefined || value === undefined) throw new Error(`--header ${text} is not 'NAME: VALUE'`);
+  return [name.toLowerCase(), value];
 }
 
 function origin(text: string): string {

@@ -4,11 +4,17 @@ import { versionHeader } from '#contract';
 import { type Answer, type Client, type InferRequest, RequestFailed } from './client.ts';
 import { decode, encode, flatten, isDatatype, type Tensor } from './tensor.ts';
 
-/** A client of the server at `origin` (`http://host:port`) that keeps at most `connections` connections. */
-export function restClient(origin: string, connections: number): Client {
+type Headers = Readonly<Record<string, string>>;
+
+/**
+ * A client of the server at `origin` (`http://host:port`) that keeps at most `connections` connections.
+ *
+ * @param headers of every request
+ */
+export function restClient(origin: string, connections: number, headers: Headers = {}): Client {
   const pool = new Pool(origin, { connections, pipelining: 1 });
   return {
-    infer: (request, timeoutMs) => infer(pool, request, timeoutMs),
+    infer: (request, timeoutMs) => infer(pool, headers, request, timeoutMs),
     close: () => pool.close(),
   };
 }
@@ -16,14 +22,19 @@ export function restClient(origin: string, connections: number): Client {
 /** JSON of tensors that are sent again and again is made once. */
 const serialised = new WeakMap<Tensor, string>();
 
-async function infer(pool: Pool, request: InferRequest, timeoutMs: number): Promise<Answer> {
+async function infer(
+  pool: Pool,
+  headers: Headers,
+  request: InferRequest,
+  timeoutMs: number,
+): Promise<Answer> {
   const { model, version, id, inputs } = request;
   const pin = version === undefined ? '' : `/versions/${encodeURIComponent(version)}`;
   const response = await pool
     .request({
       method: 'POST',
       path: `/v2/models/${encodeURIComponent(model)}${pin}/infer`,
-      headers: { 'content-type': 'application/json' },
+      headers: { ...headers, 'content-type': 'application/json' },
       body: `{"id":${JSON.stringify(id)},"inputs":[${inputs.map(toJson).join(',')}]}`,
       signal: AbortSignal.timeout(timeoutMs),
     })
