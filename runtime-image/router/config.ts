@@ -121,11 +121,14 @@ function preamble(state: State, limits: Limits): string {
   stats timeout 60s
   log stdout format raw daemon info
   tune.h2.max-concurrent-streams 256
+  # A thread that takes another's idle connection may take one whose end the other has not yet seen.
+  tune.idle-pool.shared off
 
 defaults base
   mode http
   log global
-  timeout connect 2s
+  # On a pod network a connection takes a millisecond. One that takes longer lost a packet: try again, rather than wait.
+  timeout connect 250ms
   timeout client ${clientMs}ms
   timeout server 15m
   timeout tunnel 1h
@@ -136,8 +139,13 @@ defaults base
   timeout client-fin 30s
   option idle-close-on-response
   option dontlognull
+  option srvtcpka
+  srvtcpka-idle 5s
+  srvtcpka-intvl 2s
+  srvtcpka-cnt 3
   option redispatch 1
-  retries 3
+  # Of a pod that died, each kept connection whose end is not seen yet costs a try, and so do three refusals.
+  retries 10
   retry-on conn-failure empty-response 503
   option httpchk GET ${probePaths.ready}
   http-check expect status 200
@@ -201,10 +209,13 @@ function rules({
   bucket,
   drawn,
 }: Record<'pins' | 'choice' | 'bucket' | 'drawn', string>): string {
-  return `${acls}  acl pinned var(txn.pin) -m found
+  return `${acls}  acl unary path_beg /v2/ /inference.GRPCInferenceService/ModelInfer
+  acl pinned var(txn.pin) -m found
 ${pins}  http-request del-header sluice- -m beg
   http-request set-header ${h} %[var(txn.pin)] if pinned
   http-request disable-l7-retry if !repeatable
+  # What is not whole when it is first sent cannot be sent again: HAProxy keeps a copy of one buffer.
+  http-request wait-for-body time 15s if unary
   http-request set-var(txn.base) dst_port,map_str_int(${files.ports})
   http-request set-var(txn.slot) dst_port,concat(/,txn.pin),map_str(${files.pins}) if pinned
 ${choice}  http-request set-var(txn.slot) ${bucket},add(txn.base),map_ip(${files.split}) if ${drawn}
@@ -278,9 +289,12 @@ function placeName(place: number): string {
 const nowhere = '127.0.0.1:1';
 
 /**
- * Address and options of a server, the same in the configuration and in `add server`. A refused connection takes
- * it out at once, since it costs nothing to be wrong: one good check brings it back. `pool-max-conn` has to be said:
- * without it a server that was added at run time keeps no connection, and every request would open one.
+ * Address and options of a server, the same in the configuration and in `add server`. Three connections that fail one
+ * after the other take it out at once, and one good check brings it back; a single one may be a lost packet, and would
+ * cost a version that has one pod its share. `tcp-ut` ends connections to a machine that is gone without a word, so
+ * that their requests are tried elsewhere; servers that are added at run time cannot have it, and have keep-alive probes
+ * alone. `pool-max-conn` has to be said: without it a server that was added at run time
+ * keeps no connection, and every request would open one.
  */
 export function serverOptions(server: Server): string {
   return `${socketAddress(server.address, server.port)}${options(server.kind, server.checkPort)}`;
@@ -291,12 +305,12 @@ function limitOption({ limit }: Server): string {
 }
 
 function options(kind: Kind, checkPort: number | undefined): string {
-  const protocol = kind === 'grpc' ? ' proto h2' : '';
+  const protocol = kind === 'grpc' ? ' proto h2 tcp-ut 5s' : '';
   const check =
     checkPort === undefined
       ? ''
       : ` check port ${checkPort}${kind === 'grpc' ? ' check-proto h1' : ''} inter 400ms fastinter 50ms downinter 200ms` +
-        ' fall 3 rise 1 observe layer4 error-limit 1 on-error mark-down slowstart 2s';
+        ' fall 3 rise 1 observe layer4 error-limit 3 on-error mark-down slowstart 2s';
   return `${protocol} weight 100 pool-max-conn 512 pool-purge-delay 2s${check}`;
 }
 

@@ -33,6 +33,8 @@ export class Pod {
   /** What the readiness probe says. */
   ready = true;
   delayMs: number;
+  /** Ends the connection of every request that comes, without an answer. */
+  hangsUp = false;
   /** HTTP status and gRPC status of the answers from now on. */
   status = 200;
   grpcStatus = 0;
@@ -96,6 +98,10 @@ export class Pod {
         bytes += chunk.length;
       });
       request.on('end', () => {
+        if (this.hangsUp) {
+          request.socket.destroy();
+          return;
+        }
         setTimeout(() => this.#answer(request.url ?? '', request.headers, bytes, response), this.delayMs);
       });
       request.on('error', () => {});
@@ -208,6 +214,10 @@ export class Pod {
     stream.on('data', (chunk: Buffer) => message.push(chunk));
     // In one piece: of an answer that has begun, no router can make another.
     stream.on('end', () => {
+      if (this.hangsUp) {
+        stream.session?.destroy();
+        return;
+      }
       setTimeout(() => {
         if (stream.destroyed || this.#silent) return;
         this.answered++;

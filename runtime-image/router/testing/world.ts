@@ -29,6 +29,7 @@ export class World {
   readonly #prefix: string;
   readonly #limits: Limits;
   readonly #binary: string;
+  #addresses = 0;
   #inputs: Inputs = { models: [], endpoints: [] };
 
   private constructor(folder: string, binary: string, threads: number) {
@@ -98,8 +99,13 @@ export class World {
     return pid;
   }
 
+  /** An address for a pod, which no other has. */
+  nextAddress(): string {
+    return `${this.#prefix}.${++this.#addresses}`;
+  }
+
   async pod(version: string, options?: PodOptions): Promise<Pod> {
-    const pod = new Pod(version, `${this.#prefix}.${this.pods.length + 1}`, options);
+    const pod = new Pod(version, this.nextAddress(), options);
     await pod.start();
     this.pods.push(pod);
     return pod;
