@@ -21,7 +21,7 @@ export const defaultModelSpec: ModelSpec = {
   },
   rollback: { unreadyFor: '5s', minReady: '50%', startupDeadline: '10m' },
   pinning: 'enabled',
-  retention: { warm: 1, parkAfter: '10m' },
+  retention: { warm: 1, keep: 5, parkAfter: '10m' },
   endpoint: { provider: 'router', keepFormer: '10m' },
 };
 

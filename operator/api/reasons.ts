@@ -31,6 +31,8 @@ export const versionFailureReasons = {
   ReadinessLost: 'too few pods are ready',
   /** Pods were not ready in time. */
   StartupDeadlineExceeded: 'pods were not ready in time',
+  /** Some pods of a candidate that had traffic were not ready for too long. */
+  ProgressDeadlineExceeded: 'some pods were not ready for too long',
   /** Its proportion of failed requests is larger than stable's by more than it may be. */
   ErrorRate: 'live requests fail more often',
   /** Its slow requests are more than they may be. */
@@ -67,6 +69,7 @@ export const progressReasons = {
   NotSelected: 'no Model selects this version',
   RolloutInProgress: 'the version is being rolled out',
   AwaitingApproval: 'the rollout waits for sluice.dev/approve',
+  AwaitingCapacity: 'the rollout waits for pods that can carry more',
   Paused: 'the rollout is paused by sluice.dev/paused',
   Queued: 'the version waits for the rollout before it',
   Serving: 'the version has its share of the traffic',
@@ -113,6 +116,7 @@ export const eventReasons = {
   TrafficSuspended: 'the candidate lost its traffic until its pods are ready again',
   TrafficResumed: 'the candidate is ready again',
   ApprovalRequired: 'the candidate waits for an approval',
+  CapacityRequired: 'the candidate waits for more pods',
   Approved: 'the candidate was approved',
   RetryRequested: 'a failed version is tried again',
   RequestIgnored: 'what an annotation asks for cannot be done',

@@ -36,6 +36,21 @@ describe('any sequence of events', () => {
       }),
     },
     {
+      weight: 2,
+      arbitrary: fc.record({
+        do: fc.constant('load' as const),
+        concurrency: fc.constantFrom(undefined, 0, 1, 9, 40, 1_000),
+      }),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        do: fc.constant('scaling' as const),
+        version,
+        target: fc.integer({ min: 1, max: 50 }),
+      }),
+    },
+    {
       weight: 1,
       arbitrary: fc.record({ do: fc.constant('retry' as const), version, value: fc.constantFrom('a', 'b') }),
     },
@@ -76,6 +91,7 @@ describe('any sequence of events', () => {
         }
         world.configure({ serve: { version: 'latest' }, rollout: defaultModelSpec.rollout });
         world.annotate('sluice.dev/paused', 'false');
+        world.concurrency = 0;
         for (const [name, running] of world.versions)
           if (running.replicas) world.pods(name, 'ready', 'ready');
         world.run(seconds(3_000));
@@ -120,6 +136,13 @@ describe('any sequence of events', () => {
         return;
       case 'ask':
         return world.annotate(`sluice.dev/${act.name}`, act.value);
+      case 'load':
+        world.concurrency = act.concurrency;
+        return;
+      case 'scaling':
+        if (world.versions.has(act.version))
+          world.rescale(act.version, { scaling: { targetConcurrency: act.target } });
+        return;
       case 'retry':
         if (world.versions.has(act.version)) world.annotate('sluice.dev/retry', act.value, act.version);
         return;

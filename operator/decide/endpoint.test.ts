@@ -81,7 +81,7 @@ describe('a model behind Gateways', () => {
   });
 
   it('keeps the pods of a version until no Gateway can send requests to it', () => {
-    const world = behindGateways({ retention: { warm: 0, parkAfter: '10s' } });
+    const world = behindGateways({ retention: { warm: 0, keep: 5, parkAfter: '10s' } });
     world.add('6.0.0');
     ready(world, '6.0.0');
     for (let step = 0; step < 4; step += 1) {

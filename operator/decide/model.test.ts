@@ -168,6 +168,32 @@ describe('a rollout', () => {
     assert.equal(world.model?.status?.candidate, undefined);
   });
 
+  it('does not wait for ever for its last pod', () => {
+    const world = serving();
+    world.add('6.0.0');
+    world.run(seconds(40));
+    world.pods('6.0.0', 'ready', 'starting');
+    world.settle();
+    world.now += seconds(590);
+    world.settle();
+    assert.equal(world.model?.status?.candidate?.waitingFor, 'Pods');
+    world.pods('6.0.0', 'ready', 'ready');
+    world.settle();
+    world.pods('6.0.0', 'ready', 'starting');
+    world.settle();
+    world.now += seconds(590);
+    world.settle();
+    assert.equal(
+      world.model?.status?.candidate?.version,
+      '6.0.0',
+      'counted from the last time that all were',
+    );
+    world.now += seconds(10);
+    world.settle();
+    assert.equal(world.condition('Ready', '6.0.0'), 'False ProgressDeadlineExceeded');
+    assert.match(world.transcript.at(-1)!, /1 of 2 pods were ready after 10 min\); traffic is with 5.0.0/);
+  });
+
   it('gives way to a newer version', () => {
     const world = serving();
     world.add('6.0.0');
@@ -220,7 +246,7 @@ describe('stable', () => {
   });
 
   it('that loses its pods has a parked predecessor started, which lends a hand when it is ready', () => {
-    const world = serving({ retention: { warm: 0, parkAfter: '1m' } });
+    const world = serving({ retention: { warm: 0, keep: 5, parkAfter: '1m' } });
     world.add('6.0.0');
     world.run(seconds(2_000));
     assert.equal(world.versions.get('5.0.0')!.replicas, 0);
@@ -234,6 +260,22 @@ describe('stable', () => {
     world.run(seconds(120));
     assert.equal(world.weight('6.0.0'), 100);
     assert.equal(world.versions.get('5.0.0')!.replicas, 0, 'parked again');
+  });
+
+  it('that was parked long ago has nothing left but its ModelVersion, and can be returned to', () => {
+    const world = serving({ retention: { warm: 0, keep: 1, parkAfter: '1m' } });
+    for (const version of ['6.0.0', '7.0.0', '8.0.0']) {
+      world.add(version);
+      world.run(seconds(1_000));
+    }
+    const children = (): Record<string, number | undefined> =>
+      Object.fromEntries([...world.versions].map(([version, { replicas }]) => [version, replicas]));
+    assert.deepEqual(children(), { '5.0.0': undefined, '6.0.0': undefined, '7.0.0': 0, '8.0.0': 2 });
+    assert.equal(world.condition('Ready', '5.0.0'), 'True Parked');
+    world.configure({ serve: { version: '5.0.0' } });
+    world.run(seconds(1_000));
+    assert.equal(world.model?.status?.stable, '5.0.0');
+    assert.deepEqual(children(), { '5.0.0': 2, '6.0.0': undefined, '7.0.0': undefined, '8.0.0': 0 });
   });
 
   it('that is bad does not block its own fix', () => {
@@ -355,6 +397,28 @@ describe('people', () => {
     world.settle();
     assert.equal(world.weight('6.0.0'), 0);
     assert.equal(world.condition('Ready', '6.0.0'), 'False CrashLoop');
+  });
+
+  it('may take their time: a pod that is replaced meanwhile has as long to start as any', () => {
+    const { steps } = defaultModelSpec.rollout;
+    for (const rollout of [
+      { ...defaultModelSpec.rollout, strategy: 'blueGreen' as const, approval: true },
+      { ...defaultModelSpec.rollout, steps: steps.map((step) => ({ ...step, approval: true })) },
+    ]) {
+      const world = serving({ rollout });
+      world.add('6.0.0');
+      world.run(seconds(3_600));
+      assert.equal(world.condition('Ready'), 'False AwaitingApproval');
+      world.pods('6.0.0', 'ready', 'starting');
+      world.settle();
+      assert.equal(world.model?.status?.candidate?.version, '6.0.0');
+      world.now += seconds(599);
+      world.settle();
+      assert.equal(world.model?.status?.candidate?.version, '6.0.0');
+      world.now += seconds(1);
+      world.settle();
+      assert.match(world.condition('Ready', '6.0.0'), /DeadlineExceeded/);
+    }
   });
 
   it('approve the switch of a blue/green rollout', () => {
@@ -651,5 +715,32 @@ describe('the rules of a model', () => {
     world.configure({ rollback: { ...defaultModelSpec.rollback, minReady: '60%' } });
     world.settle();
     assert.equal(generation(), first + 3);
+  });
+});
+
+describe('more pods for a version that has traffic', () => {
+  it('are no loss of those that it has, whether it is rolled out or bakes', () => {
+    const world = serving();
+    world.add('6.0.0');
+    world.run(seconds(40));
+    world.rescale('6.0.0', { replicas: 10 });
+    world.settle();
+    world.pods('6.0.0', 'ready', 'ready', ...Array<'starting'>(8).fill('starting'));
+    world.now += seconds(50);
+    world.settle();
+    assert.equal(world.weight('6.0.0'), 25);
+    assert.equal(world.model?.status?.candidate?.waitingFor, 'Pods');
+    world.run(seconds(60));
+    assert.equal(world.model?.status?.stable, '6.0.0');
+    world.rescale('6.0.0', { replicas: 100 });
+    world.settle();
+    world.now += seconds(60);
+    world.settle();
+    assert.equal(world.model?.status?.stable, '6.0.0');
+    assert.equal(world.condition('Ready'), 'False PodsStarting');
+    assert.deepEqual(
+      world.transcript.filter((line) => /Suspended|RolledBack/.test(line)),
+      [],
+    );
   });
 });

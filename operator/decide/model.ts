@@ -3,11 +3,12 @@
 import { defaultModelSpec } from '../api/defaults.ts';
 import { type Route, routeKinds } from '../api/gateway.ts';
 import type { GPUPool } from '../api/generated/gpu-pool.ts';
-import type { Model, ModelStatus } from '../api/generated/model.ts';
+import type { Model, ModelSpec, ModelStatus } from '../api/generated/model.ts';
 import type { ModelVersion, ModelVersionStatus } from '../api/generated/model-version.ts';
 import { isTerminating } from '../api/kubernetes.ts';
 import { implicitLabel } from '../api/labels.ts';
 import { judge } from './analysis/evidence.ts';
+import { steady } from './capacity.ts';
 import { type EndpointPlan, followed, planEndpoint, seeEndpoints, standingOf } from './endpoint.ts';
 import { changeEvents, type DecidedEvent, rolloutEvents } from './events.ts';
 import { planRoutes, type RoutePlans } from './gateway-routes.ts';
@@ -15,7 +16,7 @@ import { modelStatus, patienceOf, problemOf } from './model-status.ts';
 import type { ModelObserved } from './observed.ts';
 import { policyOf } from './policy.ts';
 import { isRetried, requestsOf } from './requests.ts';
-import { type Part, partOf, roleOf } from './roles.ts';
+import { type Part, partOf, releasable, roleOf } from './roles.ts';
 import { advance } from './rollout/rollout.ts';
 import { optional, stateFrom } from './rollout/state.ts';
 import type { RolloutOutput, Target } from './rollout/types.ts';
@@ -53,6 +54,8 @@ export interface ModelDecision {
   /** A Model is missing that the versions ask for, or an implicit one has no version left. */
   readonly implicit?: 'create' | 'delete';
   readonly workloads: readonly Workload[];
+  /** Versions whose Deployment and Service are to go. */
+  readonly released: readonly ModelVersion[];
   readonly endpoint?: EndpointChildren;
   readonly modelStatus?: ModelStatus;
   readonly versionStatuses: ReadonlyMap<ModelVersion, ModelVersionStatus>;
@@ -95,6 +98,8 @@ export function decideModel(observed: ModelObserved, now: number): ModelDecision
         .filter(({ observed: { object } }) => isRetried(object))
         .map(({ version }) => version),
     ),
+    ...optional('demand', demandOf(observed, spec.endpoint.provider)),
+    published: published.shares,
     acked: followed(sight, standing, spec.endpoint),
     followers: spec.endpoint.provider === 'gateway' ? 'Gateways' : 'Routers',
     now,
@@ -130,6 +135,12 @@ export function decideModel(observed: ModelObserved, now: number): ModelDecision
     now,
   });
 
+  const released = releasable(
+    [...parts]
+      .filter(([version]) => seen.get(version)!.blocked === undefined)
+      .map(([version, part]) => [version, part, seen.get(version)!.observed.pods.length]),
+    spec.retention.keep,
+  );
   const obstacle = problemOf(
     observed,
     endpoint,
@@ -169,11 +180,12 @@ export function decideModel(observed: ModelObserved, now: number): ModelDecision
           generation,
           now,
         });
-  const workloads = workloadsOf(seen, parts);
+  const workloads = workloadsOf(seen, parts, released);
   const objectOf = (version: string) => seen.get(version)?.observed.object;
   return {
     ...optional('implicit', implicitChange(observed)),
     workloads,
+    released: [...released].map((version) => seen.get(version)!.observed.object),
     ...optional(
       'endpoint',
       model === undefined
@@ -192,6 +204,15 @@ export function decideModel(observed: ModelObserved, now: number): ModelDecision
       soonest(rollout, parts, [patientUntil, ...endpoint.wakes], policy.bakeMs, now),
     ),
   };
+}
+
+/** Gateways do not say what they carry, and where no router is ready, none has anything to carry. */
+function demandOf(
+  { routers, concurrency }: ModelObserved,
+  provider: ModelSpec['endpoint']['provider'],
+): number | undefined {
+  if (concurrency !== undefined) return steady(concurrency);
+  return routers.length === 0 || provider === 'gateway' ? 0 : undefined;
 }
 
 interface PartContext {
@@ -228,14 +249,19 @@ function partsOf(
 }
 
 /**
- * A version that has never run has no children. One that is blocked keeps those it has, as they are: what runs is
+ * A version that has never run, or not for long, has no children. One that is blocked keeps those it has, as they are: what runs is
  * not taken down because a pool was renamed.
  */
-function workloadsOf(seen: ReadonlyMap<string, Seen>, parts: ReadonlyMap<string, Part>): Workload[] {
+function workloadsOf(
+  seen: ReadonlyMap<string, Seen>,
+  parts: ReadonlyMap<string, Part>,
+  released: ReadonlySet<string>,
+): Workload[] {
   return [...seen.values()].flatMap((version) => {
     const { runs } = parts.get(version.version)!;
     const { object, deployment } = version.observed;
     if (version.blocked !== undefined || (!runs && deployment === undefined)) return [];
+    if (released.has(version.version)) return [];
     return {
       version: object,
       contentHash: version.contentHash,

@@ -34,6 +34,8 @@ export interface ModelObserved {
   readonly pools: ReadonlyMap<string, GPUPool>;
   readonly namespaceLabels: Readonly<Record<string, string>>;
   readonly routers: readonly RouterObserved[];
+  /** Most requests that were in flight at once of late, on all routers; absent until one has said. */
+  readonly concurrency?: number;
   /** What live traffic has said of the candidate since its first step. */
   readonly evidence: Evidence;
   /** Port of this model on the routers; absent when the namespace has none left. */

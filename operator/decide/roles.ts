@@ -28,6 +28,18 @@ export interface Standing {
   readonly mayHaveTraffic: boolean;
 }
 
+/** The versions that have nothing left to keep children for: parked, and more than `keep` have been parked since. */
+export function releasable(
+  versions: Iterable<readonly [version: string, part: Part, pods: number]>,
+  keep: number,
+): ReadonlySet<string> {
+  const parked = [...versions].flatMap(([version, { runs, idleSince }, pods]) =>
+    runs || idleSince === undefined || pods > 0 ? [] : [{ version, idleSince }],
+  );
+  const latestFirst = parked.sort((a, b) => b.idleSince - a.idleSince || (a.version < b.version ? 1 : -1));
+  return new Set(latestFirst.slice(keep).map(({ version }) => version));
+}
+
 /**
  * The role of one version.
  *

@@ -48,6 +48,8 @@ function seeVersion(version: VersionObserved, observed: ModelObserved): Seen {
   const { object, pods, deployment } = version;
   const { placement } = object.spec;
   const hash = contentHash(object.spec);
+  const wanted = object.spec.replicas;
+  const ready = pods.filter(isReady).length;
   const pool = placement.pool === undefined ? undefined : observed.pools.get(placement.pool);
   const current = pods.filter((pod) => !isTerminating(pod) && pod.metadata.labels?.[contentLabel] === hash);
   const place = placementProblem({ placement, pool, namespaceLabels: observed.namespaceLabels });
@@ -55,8 +57,10 @@ function seeVersion(version: VersionObserved, observed: ModelObserved): Seen {
     version: object.spec.version,
     contentHash: hash,
     createdAt: object.metadata.creationTimestamp ?? '',
-    wanted: object.spec.replicas,
-    ready: pods.filter(isReady).length,
+    wanted,
+    ready,
+    established: ready >= wanted ? wanted : Math.min(object.status?.establishedReplicas ?? wanted, wanted),
+    ...optional('targetConcurrency', object.spec.scaling?.targetConcurrency),
     ...optional('failure', rejection(version) ?? workloadFailure(current, deployment)),
     ...optional('blocked', childConflict(version) ?? place ?? goldenTooLarge(version)),
     observed: version,

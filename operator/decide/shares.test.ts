@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { proportional, routable, type Share, weightOf } from './shares.ts';
+import { capped, proportional, routable, type Share, weightOf } from './shares.ts';
 
 const inBuckets = (shares: readonly Share[]): number =>
   shares.reduce((sum, share) => sum + Math.round(share.weight * 100), 0);
@@ -43,6 +43,31 @@ describe('proportional', () => {
 
   it('is empty when nobody has a part', () => {
     assert.deepEqual(proportional([{ version: 'a', weight: 0 }]), []);
+  });
+});
+
+describe('capped', () => {
+  it('gives nobody more than it can carry, unless nobody can, and loses nothing', () => {
+    const part = fc.record({
+      weight: fc.integer({ min: 0, max: 100 }),
+      most: fc.integer({ min: 0, max: 10_000 }).map((units) => units / 100),
+    });
+    fc.assert(
+      fc.property(fc.array(part, { minLength: 1, maxLength: 6 }), (parts) => {
+        const shares = proportional(parts.map(({ weight }, index) => ({ version: `${index}`, weight })));
+        const most = (version: string) => parts[Number(version)]!.most;
+        const result = capped(shares, most);
+        const units = result.map(({ weight }) => Math.round(weight * 100));
+        assert.equal(
+          units.reduce((sum, one) => sum + one, 0),
+          shares.length === 0 ? 0 : 10_000,
+        );
+        const asked = parts.filter(({ weight }) => weight > 0);
+        const enough = asked.reduce((sum, part) => sum + Math.round(part.most * 100), 0) >= 10_000;
+        if (!enough) assert.deepEqual(result, shares);
+        else for (const { version, weight } of result) assert.ok(weight <= most(version) || weight === 0);
+      }),
+    );
   });
 });
 

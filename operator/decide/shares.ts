@@ -32,6 +32,33 @@ export function proportional(parts: readonly Share[]): Share[] {
 }
 
 /**
+ * The shares when a version can carry no more than `most` percent. What one cannot carry goes to those that have room, in
+ * proportion to their shares; what nobody has room for stays where it was asked for, since somebody has to answer.
+ */
+export function capped(shares: readonly Share[], most: (version: string) => number): Share[] {
+  const asked = shares.map(({ weight }) => Math.round(weight * 100));
+  const room = shares.map(({ version }) => Math.floor(most(version) * 100 + 1e-9));
+  if (asked.every((units, index) => units <= room[index]!)) return [...shares];
+  const given = asked.map((units, index) => Math.min(units, room[index]!));
+  for (;;) {
+    const left = buckets - sum(given);
+    const open = shares.filter((_, index) => asked[index]! > 0 && given[index]! < room[index]!);
+    if (left === 0) return withUnits(shares, given);
+    if (open.length === 0) return [...shares];
+    for (const { version, weight } of proportional(open)) {
+      const index = shares.findIndex((share) => share.version === version);
+      const more = Math.ceil((weight * left) / 100);
+      given[index]! += Math.min(more, room[index]! - given[index]!, buckets - sum(given));
+    }
+  }
+}
+
+const sum = (units: readonly number[]): number => units.reduce((total, one) => total + one, 0);
+
+const withUnits = (shares: readonly Share[], units: readonly number[]): Share[] =>
+  shares.map(({ version }, index) => ({ version, weight: units[index]! / 100 }));
+
+/**
  * The shares when only some versions can answer. What an unroutable version had goes to `heirs`, the first of which
  * that can answer takes all of it; with none, everything stays as it is, since the routers then have nothing better.
  * Versions keep their place in the list, with weight 0.

@@ -241,7 +241,11 @@ function modelReady({
 }
 
 const progressOf = (candidate: Candidate): Reason =>
-  candidate.waitingFor === 'Approval' ? 'AwaitingApproval' : 'RolloutInProgress';
+  candidate.waitingFor === 'Approval'
+    ? 'AwaitingApproval'
+    : candidate.waitingFor === 'Capacity'
+      ? 'AwaitingCapacity'
+      : 'RolloutInProgress';
 
 const waits = {
   Approval: ', waits for the annotation sluice.dev/approve',
@@ -249,6 +253,7 @@ const waits = {
   Gateways: ', waits for Gateways to follow',
   Traffic: ', waits for traffic',
   Pods: ', waits for its pods',
+  Capacity: ', waits for more pods: those that are ready cannot carry a larger share',
 } as const satisfies Record<NonNullable<Candidate['waitingFor']>, string>;
 
 /** What a candidate waits for though its hold is over. */

@@ -55,6 +55,7 @@ export function versionStatus(version: Seen, part: Part, context: VersionContext
     weight,
     replicas: pods.filter((pod) => !isTerminating(pod)).length,
     readyReplicas: version.ready,
+    ...optional('establishedReplicas', establishedOf(version, part)),
     selector: `${labels.model}=${object.spec.model},${labels.version}=${object.spec.version}`,
     ...optional('pool', object.spec.placement.pool),
     ...optional('handledRetry', handledRetry(object)),
@@ -65,6 +66,12 @@ export function versionStatus(version: Seen, part: Part, context: VersionContext
     ...optional('artifact', artifact),
     ...optional('lastFailure', lastFailure(version, latch, now)),
   };
+}
+
+/** Remembered from the moment that all pods were ready until they are scaled to zero. */
+function establishedOf({ ready, wanted, established, observed }: Seen, { runs }: Part): number | undefined {
+  const known = ready >= wanted || observed.object.status?.establishedReplicas !== undefined;
+  return runs && known ? established : undefined;
 }
 
 /** Why a version that the spec wants is neither stable nor the candidate. */
@@ -90,7 +97,7 @@ export function duplicateStatus({ object }: VersionObserved, owner: Seen, now: n
     terminal: true,
   };
   const findings = summariseVersion({
-    facts: { version, contentHash: '', wanted: replicas, ready: 0, blocked },
+    facts: { version, contentHash: '', wanted: replicas, established: replicas, ready: 0, blocked },
     part: { role: 'idle', runs: false },
     weight: 0,
     routed: false,

@@ -37,6 +37,8 @@ export class World {
     HTTPRoute: { state: 'missing' },
     GRPCRoute: { state: 'missing' },
   };
+  /** Requests in flight of late; undefined while routers have not said. */
+  concurrency: number | undefined = 0;
   readonly events: DecidedEvent[] = [];
   /** What people would read: one line an event of the model, with seconds since the beginning. */
   readonly transcript: string[] = [];
@@ -55,6 +57,12 @@ export class World {
     const running = this.versions.get(version)!;
     running.object = { ...running.object, spec: { ...running.object.spec, ...spec } };
     running.pods = running.pods.map(() => 'starting');
+  }
+
+  /** A change of what does not restart pods. */
+  rescale(version: string, spec: Pick<Partial<ModelVersionSpec>, 'replicas' | 'scaling'>): void {
+    const running = this.versions.get(version)!;
+    running.object = { ...running.object, spec: { ...running.object.spec, ...spec } };
   }
 
   remove(version: string): void {
@@ -130,6 +138,7 @@ export class World {
       pools: new Map(),
       namespaceLabels: {},
       routers: this.routers.map((generation, index) => ({ name: `router-${index}`, generation })),
+      ...optional('concurrency', this.concurrency),
       evidence: this.evidence,
       port: 10_000,
       gatewayRoutes: this.gatewayRoutes,
@@ -225,6 +234,7 @@ export class World {
       running.pods = [...kept, ...Array<PodState>(replicas - kept.length).fill('starting')];
     }
     this.#writeRoutes(decision);
+    for (const { spec } of decision.released) this.versions.get(spec.version)!.replicas = undefined;
     for (const [object, status] of decision.versionStatuses) {
       const running = this.versions.get(object.spec.version)!;
       running.object = { ...running.object, status };
@@ -291,13 +301,24 @@ export class World {
     const { candidate, stable } = decision.modelStatus!;
     if (candidate !== undefined && stable !== undefined && able.includes(stable)) {
       const { pods, object } = this.versions.get(candidate.version)!;
-      const part = (100 * pods.filter((state) => state === 'ready').length) / object.spec.replicas;
+      const { scaling } = object.spec;
+      const established = object.status?.establishedReplicas ?? object.spec.replicas;
+      const weight = weightOf(shares, candidate.version);
+      const count = pods.filter((state) => state === 'ready').length;
       assert.ok(
-        weightOf(shares, candidate.version) <= part,
-        'a candidate has no more than its pods can bear',
+        weight <= (100 * count) / Math.min(established, object.spec.replicas),
+        'a candidate has no more than its part of the pods',
       );
+      const carried = ((this.concurrency ?? 0) * weight) / 100;
+      const most = count * (scaling?.targetConcurrency ?? Number.MAX_SAFE_INTEGER);
+      assert.ok(carried <= most, 'a candidate has no more than its pods can carry');
     }
     const published = this.model?.status?.traffic ?? [];
+    for (const { spec } of decision.released) {
+      const { pods } = this.versions.get(spec.version)!;
+      assert.deepEqual(pods, [], `${spec.version} loses its Deployment and has pods`);
+      assert.equal(weightOf(shares, spec.version), 0, `${spec.version} loses its Deployment and has traffic`);
+    }
     for (const { version, replicas } of decision.workloads) {
       if (replicas > 0) continue;
       const name = version.spec.version;

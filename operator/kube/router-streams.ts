@@ -18,6 +18,7 @@ import { isReady, type Pod } from '../api/kubernetes.ts';
 import type { Traffic } from '../api/traffic.ts';
 import type { Clock } from '../engine/clock.ts';
 import type { RouterReports } from '../reconcile/ports.ts';
+import { ConcurrencyLedger } from './concurrency-ledger.ts';
 import { TrafficLedger } from './traffic-ledger.ts';
 
 export interface VersionReport {
@@ -77,6 +78,7 @@ export class RouterStreams implements RouterReports {
   /** By `namespace/pod`. */
   readonly #streams = new Map<string, RouterStream>();
   readonly #ledger = new TrafficLedger();
+  readonly #concurrency = new ConcurrencyLedger();
   #unsubscribe: (() => void) | undefined;
 
   constructor(options: RouterStreamsOptions) {
@@ -102,6 +104,10 @@ export class RouterStreams implements RouterReports {
     return this.#ledger.of(namespace, modelUid);
   }
 
+  concurrency(namespace: string, modelUid: string): number | undefined {
+    return this.#concurrency.peak(namespace, modelUid, this.#options.clock.now());
+  }
+
   /** The last reports of the routers of a namespace that are connected now, by pod. */
   reports(namespace: string): ReadonlyMap<string, Report> {
     const prefix = `${namespace}/`;
@@ -124,9 +130,16 @@ export class RouterStreams implements RouterReports {
     if (current?.address === address) return;
     current?.close();
     this.#streams.delete(key);
+    this.#concurrency.close(key);
     if (now === undefined) this.#ledger.close(key);
     if (address !== undefined)
-      this.#streams.set(key, new RouterStream(key, address, this.#options, this.#ledger));
+      this.#streams.set(
+        key,
+        new RouterStream(key, address, this.#options, (namespace, report) => {
+          this.#ledger.take(namespace, key, report);
+          this.#concurrency.take(namespace, key, report, this.#options.clock.now());
+        }),
+      );
   }
 }
 
@@ -140,13 +153,18 @@ class RouterStream {
   readonly #client: InstanceType<ServiceClientConstructor>;
   readonly #backOff = new BackOff({ baseMs: 100, capMs: 5_000 });
   readonly #intervalMs: number;
-  readonly #ledger: TrafficLedger;
+  readonly #onReport: (namespace: string, report: Report) => void;
   #call: ClientReadableStream<Report> | undefined;
   #cancelTimer: () => void = () => {};
   #closed = false;
 
-  constructor(key: string, address: string, options: RouterStreamsOptions, ledger: TrafficLedger) {
-    this.#ledger = ledger;
+  constructor(
+    key: string,
+    address: string,
+    options: RouterStreamsOptions,
+    onReport: (namespace: string, report: Report) => void,
+  ) {
+    this.#onReport = onReport;
     this.address = address;
     this.#key = key;
     this.#namespace = key.slice(0, key.indexOf('/'));
@@ -184,7 +202,7 @@ class RouterStream {
       if (this.#call !== call) return;
       this.#backOff.reset();
       this.#watchSilence(call);
-      this.#ledger.take(this.#namespace, this.#key, report);
+      this.#onReport(this.#namespace, report);
       this.#set(report);
     });
     // `error` comes before `end` or without it; whichever comes first ends this call.

@@ -59,6 +59,7 @@ export function gatherModel(
           uid === undefined ? undefined : routers.generation(namespace, pod.metadata.name, uid);
         return { name: pod.metadata.name, ...optional('generation', generation) };
       }),
+    ...optional('concurrency', uid === undefined ? undefined : routers.concurrency(namespace, uid)),
     evidence: evidence.read(
       `${namespace}/${name}`,
       comparisonOf(model),

@@ -81,6 +81,7 @@ export class MemoryCluster implements Ports {
   readonly routers = {
     generation: (): number | undefined => this.views.models.list()[0]?.status?.routers?.generation,
     traffic: (): Traffic => this.counted,
+    concurrency: (): number => 0,
   };
   #serial = 0;
 

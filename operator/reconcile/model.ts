@@ -1,6 +1,6 @@
 /** A model and all its versions: gather, decide, apply, report. */
 
-import { isOwnedBy } from '../api/kubernetes.ts';
+import { isOwnedBy, type KubernetesObject } from '../api/kubernetes.ts';
 import { decideModel, type ModelDecision } from '../decide/model.ts';
 import type { ModelObserved } from '../decide/observed.ts';
 import { modelRoute } from '../resources/gateway-routes.ts';
@@ -11,7 +11,7 @@ import { type VersionConfig, versionDeployment } from '../resources/version-depl
 import { EvidenceBook } from './evidence-book.ts';
 import { gatherModel } from './gather.ts';
 import { PortBook } from './port-book.ts';
-import { type Ports, Rejected } from './ports.ts';
+import { type Ports, Rejected, type View } from './ports.ts';
 
 /** What a reconcile tells its controller. */
 export interface Outcome {
@@ -66,7 +66,7 @@ async function publish(
 async function applyChildren(
   world: Ports,
   observed: ModelObserved,
-  { workloads, endpoint }: ModelDecision,
+  { workloads, released, endpoint }: ModelDecision,
   config: VersionConfig,
 ): Promise<Rejections> {
   const { writer, views } = world;
@@ -86,6 +86,13 @@ async function applyChildren(
       await writer.apply(versionDeployment(workload, config), views.deployments.get(key));
       await writer.apply(versionService(workload.version), views.services.get(key));
     });
+  }
+  const children: View<KubernetesObject>[] = [views.deployments, views.services];
+  for (const { metadata } of released) {
+    for (const view of children) {
+      const child = view.get(`${metadata.namespace}/${versionChildName(metadata.name)}`);
+      if (child !== undefined && isOwnedBy(child, metadata.uid ?? '')) await writer.delete(child);
+    }
   }
   if (observed.model === undefined || endpoint === undefined) return rejected;
   const { model, namespace, name } = observed;

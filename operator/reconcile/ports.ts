@@ -82,6 +82,8 @@ export interface RouterReports {
   generation(namespace: string, pod: string, modelUid: string): number | undefined;
   /** What all routers of a namespace have counted for a model since this operator began to listen. */
   traffic(namespace: string, modelUid: string): Traffic;
+  /** Most requests of a model that were in flight at once of late; undefined while no router has said. */
+  concurrency(namespace: string, modelUid: string): number | undefined;
 }
 
 export interface Ports {

@@ -217,6 +217,8 @@ export interface ModelVersionStatus {
   readonly replicas?: number;
   /** Pods that are ready. */
   readonly readyReplicas?: number;
+  /** Pods that have all been ready at once; fewer than a part of them are too few. */
+  readonly establishedReplicas?: number;
   /** Label selector of the pods. */
   readonly selector?: string;
   /** GPUPool that the pods run on. */

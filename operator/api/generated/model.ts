@@ -133,7 +133,10 @@ export interface ModelRollback {
   readonly unreadyFor: string;
   /** Percentage of the pods below which a version has too few ready ones. */
   readonly minReady: string;
-  /** Longest time from the start of a rollout until every pod is ready. */
+  /**
+   * Longest time from the start of a rollout until every pod is ready, and again from the moment that one is
+   * not ready any more, or another one is asked for.
+   */
   readonly startupDeadline: string;
 }
 
@@ -186,6 +189,11 @@ export interface ModelTimeouts {
 export interface ModelRetention {
   /** Former stable versions that keep their pods, for an instant rollback. */
   readonly warm: number;
+  /**
+   * Parked versions that keep their Deployment and Service, those parked last first. Those of the others are
+   * deleted; the ModelVersions stay, and can be returned to.
+   */
+  readonly keep: number;
   /** How long any other version keeps its pods after it lost its traffic. */
   readonly parkAfter: string;
 }
@@ -330,10 +338,12 @@ export interface ModelStatusCandidate {
   readonly since: string;
   /** Since when too few of its pods are ready. */
   readonly unreadySince?: string;
+  /** Since when not all of its pods are ready, though enough for traffic. */
+  readonly incompleteSince?: string;
   /** The last step that was approved. */
   readonly approvedStep?: number;
   /** What it waits for though its hold is over. */
-  readonly waitingFor?: 'Approval' | 'Routers' | 'Gateways' | 'Traffic' | 'Pods';
+  readonly waitingFor?: 'Approval' | 'Routers' | 'Gateways' | 'Traffic' | 'Pods' | 'Capacity';
   /** What live traffic says of it. */
   readonly verdict?: 'Pass' | 'Fail' | 'Inconclusive';
   /** What the verdict is founded on. */

@@ -3,6 +3,7 @@
 import { readable } from '../../api/duration.ts';
 import type { VersionFailureReason } from '../../api/reasons.ts';
 import { type Draft, fail, hasTooFew, lostReadiness, record, settled, without } from './draft.ts';
+import { approve, awaitApproval, canCarry, isApproved, lookEveryMs, wait } from './gates.ts';
 import type { Candidate } from './state.ts';
 import type { VersionFacts } from './types.ts';
 
@@ -23,32 +24,46 @@ export function judgeCandidate(draft: Draft): void {
 }
 
 function judgeStarting(draft: Draft, facts: VersionFacts): void {
-  const { policy, now, requests } = draft.input;
-  const candidate = draft.state.candidate!;
-  if (facts.ready >= facts.wanted) {
-    if (requests.paused) return;
-    if (!takesAllAtOnce(draft, candidate)) return enterStep(draft, candidate, 1);
-    const gated = policy.strategy === 'blueGreen' && policy.approval && !isReturnOrRescue(draft, candidate);
-    return gated && !isApproved(candidate) ? awaitApproval(draft, candidate) : promote(draft, candidate);
-  }
-  const deadline = candidate.startedAt + policy.startupDeadlineMs;
+  const { policy, requests } = draft.input;
+  const candidate = judgeCompleteness(draft, facts);
+  if (candidate === undefined || facts.ready < facts.wanted || requests.paused) return;
+  if (isReturnOrRescue(draft, candidate)) return promote(draft, candidate);
+  const gated = policy.strategy === 'blueGreen' && policy.approval;
+  if (gated && !isApproved(candidate)) return awaitApproval(draft, candidate);
+  return policy.strategy === 'canary'
+    ? enterStep(draft, candidate, facts, 1)
+    : promoteWhenBorne(draft, candidate, facts);
+}
+
+/**
+ * A rollout waits for its last pod, but not for ever: past the deadline the candidate fails, with what its pods say if
+ * they say anything. The candidate as it stands then; undefined when it has failed.
+ */
+function judgeCompleteness(draft: Draft, facts: VersionFacts): Candidate | undefined {
+  const { policy, now } = draft.input;
+  const { incompleteSince = now, ...candidate } = draft.state.candidate!;
+  const isComplete = facts.ready >= facts.wanted;
+  draft.state = { ...draft.state, candidate: isComplete ? candidate : { ...candidate, incompleteSince } };
+  const deadline = incompleteSince + policy.startupDeadlineMs;
+  if (isComplete) return draft.state.candidate;
   if (now < deadline) {
     draft.wakes.push(deadline);
-    return;
+    return draft.state.candidate;
   }
   const seen = `${facts.ready} of ${facts.wanted} pods were ready after ${readable(policy.startupDeadlineMs)}`;
+  const reason = candidate.step === 0 ? 'StartupDeadlineExceeded' : 'ProgressDeadlineExceeded';
   fail(draft, facts, {
-    ...(facts.failure ?? { reason: 'StartupDeadlineExceeded' as const }),
+    ...(facts.failure ?? { reason }),
     message: facts.failure === undefined ? seen : `${seen}: ${facts.failure.message}`,
     terminal: true,
   });
+  return undefined;
 }
 
-/** Steps are for moving away from something that serves, towards something that has not proved itself. */
-const takesAllAtOnce = (draft: Draft, candidate: Candidate): boolean =>
-  draft.input.policy.strategy !== 'canary' || isReturnOrRescue(draft, candidate);
-
-/** The first version, a former stable one, or one that replaces what does not answer at all. */
+/**
+ * The first version, a former stable one, or one that replaces what does not answer at all. Gates are for moving away
+ * from something that serves, towards something that has not proved itself.
+ */
 function isReturnOrRescue(draft: Draft, candidate: Candidate): boolean {
   const { stable, previous } = draft.state;
   if (stable === undefined || previous.includes(candidate.version)) return true;
@@ -60,7 +75,7 @@ function judgeStepping(draft: Draft, facts: VersionFacts): void {
   const candidate = draft.state.candidate!;
   if (hasTooFew(facts, policy)) return suspend(draft, candidate, facts);
   if (candidate.unreadySince !== undefined) {
-    draft.state = { ...draft.state, candidate: { ...without(candidate, 'unreadySince'), since: now } };
+    draft.state = { ...draft.state, candidate: resumed(candidate, now) };
     record(draft, {
       type: 'Normal',
       reason: 'TrafficResumed',
@@ -69,8 +84,9 @@ function judgeStepping(draft: Draft, facts: VersionFacts): void {
     });
   }
   if (judgement.verdict === 'Fail') return failByEvidence(draft, facts, judgement.reason ?? 'ErrorRate');
+  const current = judgeCompleteness(draft, facts);
+  if (current === undefined) return;
   draft.wakes.push(now + lookEveryMs);
-  const current = draft.state.candidate ?? candidate;
   const step = policy.steps[current.step - 1];
   const due = current.since + (step?.holdMs ?? 0);
   if (now < due) {
@@ -85,12 +101,15 @@ function judgeStepping(draft: Draft, facts: VersionFacts): void {
   if (step?.approval === true && !isApproved(current)) return awaitApproval(draft, current);
   if (facts.ready < facts.wanted) return wait(draft, current, 'Pods');
   if (requests.paused) return;
-  if (current.step >= policy.steps.length || (step?.weight ?? 100) >= 100) return promote(draft, current);
-  enterStep(draft, current, current.step + 1);
+  if (current.step >= policy.steps.length || (step?.weight ?? 100) >= 100)
+    return promoteWhenBorne(draft, current, facts);
+  enterStep(draft, current, facts, current.step + 1);
 }
 
-/** How often the evidence is looked at; the tests allow for any number of looks. */
-const lookEveryMs = 1_000;
+const resumed = (candidate: Candidate, now: number): Candidate => ({
+  ...without(without(candidate, 'unreadySince'), 'waitingFor'),
+  since: now,
+});
 
 function failByEvidence(draft: Draft, facts: VersionFacts, reason: VersionFailureReason): void {
   fail(draft, facts, { reason, message: draft.input.judgement.message, terminal: true });
@@ -113,38 +132,15 @@ function suspend(draft: Draft, candidate: Candidate, facts: VersionFacts): void 
   });
 }
 
-const isApproved = (candidate: Candidate): boolean => candidate.approvedStep === candidate.step;
-
-function approve(draft: Draft, candidate: Candidate): void {
-  draft.state = { ...draft.state, candidate: { ...candidate, approvedStep: candidate.step } };
-  const what = candidate.step === 0 ? 'the switch' : `step ${candidate.step}`;
-  record(draft, {
-    type: 'Normal',
-    reason: 'Approved',
-    version: candidate.version,
-    message: `${what} was approved`,
-  });
+function promoteWhenBorne(draft: Draft, candidate: Candidate, facts: VersionFacts): void {
+  if (canCarry(draft, candidate, facts, 100)) promote(draft, candidate);
 }
 
-function awaitApproval(draft: Draft, candidate: Candidate): void {
-  if (candidate.waitingFor === 'Approval') return;
-  wait(draft, candidate, 'Approval');
-  record(draft, {
-    type: 'Normal',
-    reason: 'ApprovalRequired',
-    version: candidate.version,
-    message: `${candidate.version} waits for the annotation sluice.dev/approve`,
-  });
-}
-
-function wait(draft: Draft, candidate: Candidate, waitingFor: NonNullable<Candidate['waitingFor']>): void {
-  draft.state = { ...draft.state, candidate: { ...candidate, waitingFor } };
-}
-
-function enterStep(draft: Draft, candidate: Candidate, number: number): void {
+function enterStep(draft: Draft, candidate: Candidate, facts: VersionFacts, number: number): void {
   const { policy, now } = draft.input;
   const step = policy.steps[number - 1];
-  if (step === undefined) return promote(draft, candidate);
+  if (step === undefined) return promoteWhenBorne(draft, candidate, facts);
+  if (!canCarry(draft, candidate, facts, step.weight)) return;
   const entered = { ...without(candidate, 'waitingFor'), step: number, since: now };
   draft.state = { ...draft.state, candidate: entered };
   draft.wakes.push(now + step.holdMs);

@@ -25,7 +25,8 @@ export interface Draft {
 export const hasTooFew = (
   facts: VersionFacts | undefined,
   policy: Pick<RolloutPolicy, 'minReady'>,
-): boolean => facts === undefined || facts.ready < Math.max(1, Math.ceil(policy.minReady * facts.wanted));
+): boolean =>
+  facts === undefined || facts.ready < Math.max(1, Math.ceil(policy.minReady * facts.established));
 
 export const isLatched = (
   latched: readonly Latch[],

@@ -1,6 +1,7 @@
 /** Who gets which share of the traffic. */
 
-import { proportional, routable, type Share } from '../shares.ts';
+import { bearable } from '../capacity.ts';
+import { capped, proportional, routable, type Share, weightOf } from '../shares.ts';
 import { type Draft, isLatched } from './draft.ts';
 import type { RolloutState } from './state.ts';
 import type { VersionFacts } from './types.ts';
@@ -39,20 +40,23 @@ function rolloutShares(draft: Draft, answers: (version: string) => boolean): Sha
   }
   if (candidate === undefined || candidate.version === stable) return [{ version: stable, weight: 100 }];
   const step = candidate.step === 0 ? 0 : (draft.input.policy.steps[candidate.step - 1]?.weight ?? 100);
-  const planned = answers(stable) ? Math.min(step, bearable(draft, candidate.version)) : step;
+  const planned = answers(stable) ? Math.min(step, borne(draft, candidate.version)) : step;
   return proportional([
     { version: stable, weight: 100 - planned },
     { version: candidate.version, weight: planned },
   ]);
 }
 
-/** The part of the traffic that the ready pods can bear, in percent: that of the pods that there should be. */
-function bearable(draft: Draft, version: string): number {
-  const facts = draft.input.facts.get(version);
-  return facts === undefined ? 0 : Math.floor((10_000 * facts.ready) / facts.wanted) / 100;
+/** The largest share of a version that its ready pods can carry now. */
+function borne({ input }: Draft, version: string): number {
+  const facts = input.facts.get(version);
+  return facts === undefined ? 0 : bearable(facts, input.demand, weightOf(input.published, version));
 }
 
-/** A member gets its part when it can answer; a former stable version serves until one can. */
+/**
+ * A member gets its part when it can answer, as far as it can carry it; a former stable version serves until one
+ * can.
+ */
 function splitShares(draft: Draft, parts: readonly Share[], answers: (version: string) => boolean): Share[] {
   const { stable, latched } = draft.state;
   const able = parts.some((part) => part.weight > 0 && answers(part.version));
@@ -61,5 +65,7 @@ function splitShares(draft: Draft, parts: readonly Share[], answers: (version: s
     const known = draft.input.facts.get(part.version);
     return known !== undefined && !isLatched(latched, known);
   });
-  return proportional(eligible);
+  const shares = proportional(eligible);
+  // One that cannot answer at all is succeeded by one that can, not by all others.
+  return capped(shares, (version) => (answers(version) ? borne(draft, version) : weightOf(shares, version)));
 }

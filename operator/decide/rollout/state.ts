@@ -17,10 +17,12 @@ export interface Candidate {
   readonly since: number;
   /** Since when too few of its pods are ready; it has no traffic then. */
   readonly unreadySince?: number;
+  /** Since when not all of its pods are ready, though enough to have traffic. */
+  readonly incompleteSince?: number;
   /** The last step that somebody approved. */
   readonly approvedStep?: number;
   /** What it waits for though its hold is over. */
-  readonly waitingFor?: 'Approval' | 'Routers' | 'Gateways' | 'Traffic' | 'Pods';
+  readonly waitingFor?: 'Approval' | 'Routers' | 'Gateways' | 'Traffic' | 'Pods' | 'Capacity';
 }
 
 /** A content that failed. */
@@ -87,6 +89,7 @@ export function stateFrom(status: ModelStatus | undefined): RolloutState {
             startedAt: Date.parse(candidate.startedAt),
             since: Date.parse(candidate.since),
             ...optional('unreadySince', time(candidate.unreadySince)),
+            ...optional('incompleteSince', time(candidate.incompleteSince)),
             ...optional('approvedStep', candidate.approvedStep),
             ...optional('waitingFor', candidate.waitingFor),
           },
@@ -129,6 +132,7 @@ export function storedCandidate(candidate: Candidate, weight: number): NonNullab
     startedAt: text(candidate.startedAt),
     since: text(candidate.since),
     ...optional('unreadySince', text(candidate.unreadySince)),
+    ...optional('incompleteSince', text(candidate.incompleteSince)),
     ...optional('approvedStep', candidate.approvedStep),
     ...optional('waitingFor', candidate.waitingFor),
   };

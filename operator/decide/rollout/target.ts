@@ -81,6 +81,7 @@ export function followTarget(draft: Draft): void {
           step: 0,
           startedAt: now,
           since: now,
+          incompleteSince: now,
         },
       };
       const from = stable === undefined ? '' : ` from ${stable}`;

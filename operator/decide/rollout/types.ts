@@ -14,6 +14,13 @@ export interface VersionFacts {
   /** Pods it should have while it runs. */
   readonly wanted: number;
   readonly ready: number;
+  /**
+   * Pods that have been ready at once, at most `wanted`; `wanted` before that. Fewer than these are a loss; pods that
+   * somebody has just asked for in addition are none.
+   */
+  readonly established: number;
+  /** Requests that one pod can answer at the same time, where that is known. */
+  readonly targetConcurrency?: number;
   readonly failure?: Failure;
   /** Why it cannot have pods at all now, though nothing has been tried yet. */
   readonly blocked?: Failure;
@@ -56,6 +63,10 @@ export interface RolloutInput {
   readonly judgement: Judgement;
   /** Failed versions that somebody wants tried again. */
   readonly retried: ReadonlySet<string>;
+  /** Requests in flight that capacity is held against; absent while routers have not said. */
+  readonly demand?: number;
+  /** Shares that routers were told last. */
+  readonly published: readonly Share[];
   /** Whether the shares published last are followed wherever clients may come from. */
   readonly acked: boolean;
   /** Who has to follow. */

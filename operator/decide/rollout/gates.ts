@@ -1,0 +1,59 @@
+/** What a candidate has to wait for: somebody's approval, or pods that can carry more. */
+
+import { bearable, podsFor } from '../capacity.ts';
+import { weightOf } from '../shares.ts';
+import { type Draft, record } from './draft.ts';
+import type { Candidate } from './state.ts';
+import type { VersionFacts } from './types.ts';
+
+/** How often the evidence is looked at; the tests allow for any number of looks. */
+export const lookEveryMs = 1_000;
+
+export const isApproved = (candidate: Candidate): boolean => candidate.approvedStep === candidate.step;
+
+export function approve(draft: Draft, candidate: Candidate): void {
+  draft.state = { ...draft.state, candidate: { ...candidate, approvedStep: candidate.step } };
+  const what = candidate.step === 0 ? 'the switch' : `step ${candidate.step}`;
+  record(draft, {
+    type: 'Normal',
+    reason: 'Approved',
+    version: candidate.version,
+    message: `${what} was approved`,
+  });
+}
+
+export function awaitApproval(draft: Draft, candidate: Candidate): void {
+  if (candidate.waitingFor === 'Approval') return;
+  wait(draft, candidate, 'Approval');
+  record(draft, {
+    type: 'Normal',
+    reason: 'ApprovalRequired',
+    version: candidate.version,
+    message: `${candidate.version} waits for the annotation sluice.dev/approve`,
+  });
+}
+
+export function wait(
+  draft: Draft,
+  candidate: Candidate,
+  waitingFor: NonNullable<Candidate['waitingFor']>,
+): void {
+  draft.state = { ...draft.state, candidate: { ...candidate, waitingFor } };
+}
+
+/** Whether the ready pods can carry a share; says what is missing when they cannot. Capacity first, then weight. */
+export function canCarry(draft: Draft, candidate: Candidate, facts: VersionFacts, share: number): boolean {
+  const { demand, published, now } = draft.input;
+  if (bearable(facts, demand, weightOf(published, candidate.version)) >= share) return true;
+  draft.wakes.push(now + lookEveryMs);
+  if (demand === undefined) wait(draft, candidate, 'Routers');
+  if (demand === undefined || candidate.waitingFor === 'Capacity') return false;
+  wait(draft, candidate, 'Capacity');
+  record(draft, {
+    type: 'Normal',
+    reason: 'CapacityRequired',
+    version: candidate.version,
+    message: `${candidate.version} needs ${podsFor(share, facts, demand)} ready pods for ${share} % of ${demand} requests at a time (${facts.targetConcurrency} a pod), and has ${facts.ready}`,
+  });
+  return false;
+}
