@@ -21,6 +21,7 @@ import { Engine } from './execution/engine.ts';
 import { ModelRefused } from './execution/worker-handle.ts';
 import { Metrics } from './metrics.ts';
 import { ServedModel } from './model.ts';
+import { openTracer } from './tracing/tracer.ts';
 import { best, delayFor } from './tuning/candidates.ts';
 import { tune } from './tuning/measure.ts';
 
@@ -37,6 +38,8 @@ export async function main(): Promise<void> {
   const model = new ServedModel({ name: config.model, version: config.version }, { now, wall: Date.now });
   const metrics = new Metrics({ model: config.model, version: config.version }, () => model.gauges, now);
   model.measureWith(metrics);
+  const tracer = await openTracer(process.env, config);
+  model.traceWith(tracer);
 
   // Listening before loading: a probe sees a live server that is not ready, rather than nobody.
   const endpoints = await Endpoints.open(config, model, metrics, logger);
@@ -60,6 +63,7 @@ export async function main(): Promise<void> {
     sleep(Math.max(0, config.graceMs - (now() - began) - lastMs), undefined),
   ]);
   await last?.close();
+  await Promise.race([tracer?.close(), sleep(lastMs)]);
   logger.info('stopped', { drainMs: Math.round(now() - began) });
   await flushed(logger);
   // Whatever a library still holds open must not outlive the grace period.

@@ -9,12 +9,19 @@ import { InferenceError, quote } from './protocol/errors.ts';
 import type { InferAnswer, InferRequest, ModelSpec, Tensor } from './protocol/tensor.ts';
 import { plan } from './protocol/validate.ts';
 import { type Statistics, StatisticsRecorder } from './statistics.ts';
+import type { TraceContext } from './tracing/trace-context.ts';
+import type { Tracer } from './tracing/tracer.ts';
 
 export interface Clock {
   /** Milliseconds of a clock that never goes back. */
   readonly now: () => number;
   /** Milliseconds since 1970. */
   readonly wall: () => number;
+}
+
+export interface RequestOptions extends InferOptions {
+  /** The caller's trace, if it has one. */
+  readonly trace?: TraceContext | undefined;
 }
 
 /** As the protocol's metadata calls it. */
@@ -26,6 +33,7 @@ export class ServedModel {
   readonly #clock: Clock;
   readonly #statistics = new StatisticsRecorder();
   #metrics: Metrics | undefined;
+  #tracer: Tracer | undefined;
   #engine: Engine | undefined;
   /** Why it is not ready although the engine is up, when there is a reason. */
   #held: string | undefined;
@@ -42,6 +50,11 @@ export class ServedModel {
   /** Where runs and requests are counted, besides the protocol's own statistics. */
   measureWith(metrics: Metrics): void {
     this.#metrics = metrics;
+  }
+
+  /** Where requests leave spans. */
+  traceWith(tracer: Tracer | undefined): void {
+    this.#tracer = tracer;
   }
 
   attach(engine: Engine): void {
@@ -134,9 +147,10 @@ export class ServedModel {
   }
 
   /** Decodes by the given function, checks and runs. Whatever happens is counted, and what is thrown is an InferenceError. */
-  async infer(protocol: Protocol, decode: () => InferRequest, options: InferOptions): Promise<InferAnswer> {
+  async infer(protocol: Protocol, decode: () => InferRequest, options: RequestOptions): Promise<InferAnswer> {
     const began = this.#clock.now();
     this.#requests += 1;
+    const span = this.#tracer?.start(protocol, options.trace);
     try {
       const engine = this.#loaded();
       const request = decode();
@@ -146,11 +160,13 @@ export class ServedModel {
       const totalMs = this.#clock.now() - began;
       this.#statistics.recordSuccess(totalMs, queueMs, computeMs, this.#clock.wall());
       this.#metrics?.recordSuccess(protocol, totalMs, queueMs);
+      span?.answered({ queueMs, computeMs });
       return { id: request.id, outputs: this.#spoilt ? outputs.map(spoilt) : outputs };
     } catch (thrown) {
       const error = InferenceError.from(thrown);
       this.#statistics.recordFailure(this.#clock.now() - began);
       this.#metrics?.recordFailure(protocol, error.fault);
+      span?.failed(error);
       throw error;
     } finally {
       this.#requests -= 1;

@@ -20,6 +20,7 @@ import { InferenceError } from '../protocol/errors.ts';
 import { decodeInferRequest, encodeInferAnswer } from '../protocol/grpc-codec.ts';
 import { readInferRequest, writeInferAnswer } from '../protocol/grpc-wire.ts';
 import type { InferAnswerMessage, InferRequestMessage } from '../protocol/messages.ts';
+import { traceContextOf, traceFields } from '../tracing/trace-context.ts';
 import type { MethodDescription, Service, UnaryHandler, UnaryRequest } from './method.ts';
 import { GrpcTransport } from './transport.ts';
 
@@ -88,7 +89,12 @@ function handlers(options: GrpcOptions): Readonly<Record<string, UnaryHandler>> 
       } catch (thrown) {
         const error = InferenceError.from(thrown);
         if (error.fault === 'Internal') {
-          logger.error('a request failed', { path: call.path, error: error.message, stack: error.stack });
+          logger.error('a request failed', {
+            path: call.path,
+            error: error.message,
+            stack: error.stack,
+            ...traceFields(traceContextOf(call.headers)),
+          });
         }
         done(error);
       }
@@ -129,8 +135,8 @@ async function infer(
   model.check(message.model_name, message.model_version);
   const cancellation = new Cancellation();
   call.onCancel(() => cancellation.cancel());
-  const { timeoutMs } = call;
-  const limits = timeoutMs === undefined ? { cancellation } : { cancellation, timeoutMs };
+  const { timeoutMs = 0 } = call;
+  const limits = { cancellation, timeoutMs, trace: traceContextOf(call.headers) };
   const answer = await model.infer('grpc', () => decodeInferRequest(message), limits);
   return encodeInferAnswer(answer, { model: model.name, version: model.version });
 }

@@ -16,6 +16,7 @@ import { InferenceError, invalid, quote } from '../protocol/errors.ts';
 import { encodeJsonAnswer } from '../protocol/json-answer.ts';
 import { decodeJsonRequest } from '../protocol/json-request.ts';
 import type { InferRequest } from '../protocol/tensor.ts';
+import { traceContextOf, traceFields } from '../tracing/trace-context.ts';
 import { readBody } from './body.ts';
 import { MethodNotAllowed, type Route, route } from './routes.ts';
 
@@ -132,7 +133,7 @@ async function infer(
       decoded = decodeJsonRequest(body, headerLength(request));
       return decoded;
     },
-    { cancellation: gone },
+    { cancellation: gone, trace: traceContextOf(request.headers) },
   );
   const about = { model: model.name, version: model.version };
   const encoded = encodeJsonAnswer(result, about, decoded ?? { outputs: [], binaryOutputs: false });
@@ -196,7 +197,12 @@ function fail(
   }
   const error = InferenceError.from(thrown);
   if (error.fault === 'Internal') {
-    options.logger.error('a request failed', { path: request.url, error: error.message, stack: error.stack });
+    options.logger.error('a request failed', {
+      path: request.url,
+      error: error.message,
+      stack: error.stack,
+      ...traceFields(traceContextOf(request.headers)),
+    });
   }
   if (error.fault === 'Exhausted' || error.fault === 'Unavailable') response.setHeader('Retry-After', '1');
   sendJson(response, error.status, { error: error.message });
