@@ -3,6 +3,7 @@ import { Environment, type ParseResult } from '@marcbachmann/cel-js';
 import { FieldError, type FieldErrorType, field } from '../errors.ts';
 import { type ApiObject, canonical, equal, isObject, type Json, type JsonObject, own } from '../json.ts';
 import { mentions, undefinedFields } from './cel-check.ts';
+import { toLibrary } from './cel-dialect.ts';
 import { registerLibrary } from './cel-library.ts';
 import { optionalOf, toCel } from './cel-values.ts';
 import type { Schema, ValidationRule } from './schema.ts';
@@ -34,15 +35,8 @@ function env(): Environment {
   return environment;
 }
 
-/** `matches` means RE2 here, so calls of it go to a function of our own; strings are left alone. */
-function toRe2(expression: string): string {
-  const pattern =
-    /[rR]?"""[\s\S]*?"""|[rR]?'''[\s\S]*?'''|[rR]"[^"]*"|[rR]'[^']*'|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\bmatches(?=\s*\()/g;
-  return expression.replaceAll(pattern, (match) => (match === 'matches' ? 're2' : match));
-}
-
 function compile(expression: string): ParseResult {
-  const program = env().parse(toRe2(expression));
+  const program = env().parse(toLibrary(expression));
   const checked = program.check();
   if (!checked.valid) throw checked.error ?? new Error('the expression does not type-check');
   return program;

@@ -239,6 +239,17 @@ describe('CEL rules', () => {
     );
   });
 
+  test('has() of a field of an item, as the Gateway API asks it', () => {
+    const items: Schema = { type: 'array', items: { type: 'object', properties: { a: text, b: fields } } };
+    const check = (expression: string, value: Json) => evaluate({ ...items, ...rule(expression) }, value);
+    assert.deepEqual(check('has(self[0].a) && !has(self[1].a)', [{ a: 'x' }, {}]), []);
+    assert.deepEqual(check('(has(self[0].a) ? self[0].a.size() : 0) <= 1', [{ a: 'xy' }]), [
+      'spec: Invalid value: no',
+    ]);
+    assert.deepEqual(check('has(self[0].b.a) || has( self[(0)].b )', [{ b: {} }]), []);
+    assert.deepEqual(check("self[0].a == 'has(self[0].a)'", [{ a: 'has(self[0].a)' }]), []);
+  });
+
   test('messages, field paths and reasons', () => {
     const more = {
       messageExpression: "'a is %d'.format([self.a])",
