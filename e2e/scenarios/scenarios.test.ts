@@ -8,6 +8,7 @@
 import { after, before, suite } from 'node:test';
 import { commands } from './commands.ts';
 import { failures } from './failures.ts';
+import { gateways } from './gateways.ts';
 import { Installation } from './harness/installation.ts';
 import { openSession, type Session } from './harness/session.ts';
 import { installation } from './installation.ts';
@@ -36,6 +37,7 @@ suite('scenarios', () => {
   mainJob(session);
   splits(session);
   routes(session);
+  gateways(session);
   failures(session, installed);
   commands(session);
   pains(session);
