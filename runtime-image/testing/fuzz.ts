@@ -6,8 +6,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { MessageReader } from '../server/grpc/framing.ts';
 import { elements } from '../server/protocol/datatypes.ts';
-import { InferenceError } from '../server/protocol/errors.ts';
+import { InferenceError, invalid } from '../server/protocol/errors.ts';
 import { decodeInferRequest } from '../server/protocol/grpc-codec.ts';
 import { readInferRequest } from '../server/protocol/grpc-wire.ts';
 import { decodeJsonRequest } from '../server/protocol/json-request.ts';
@@ -32,7 +33,7 @@ interface Target {
 /** @throws Error naming the input that was handled wrongly */
 export function fuzz(count: number, seed: number): FuzzReport {
   const random = generator(seed);
-  const targets = [restTarget(), grpcTarget()];
+  const targets = [restTarget(), grpcTarget(), framedTarget()];
   let accepted = 0;
   let slowestMs = 0;
   for (let index = 0; index < count; index++) {
@@ -43,7 +44,9 @@ export function fuzz(count: number, seed: number): FuzzReport {
       check(target.decode(bytes, random));
       accepted += 1;
     } catch (thrown) {
-      const blamed = thrown instanceof InferenceError && thrown.fault === 'InvalidArgument';
+      const blamed =
+        thrown instanceof InferenceError &&
+        (thrown.fault === 'InvalidArgument' || thrown.fault === 'TooLarge');
       if (!blamed)
         throw new Error(`input ${index} of seed ${seed}: ${bytes.toString('hex')}`, { cause: thrown });
     }
@@ -115,6 +118,31 @@ function grpcTarget(): Target {
       ...texts('BYTES', 'INT64'),
     ],
     decode: (bytes) => decodeInferRequest(readInferRequest(bytes)),
+  };
+}
+
+/** The same requests as they come over HTTP/2: framed, and in chunks of any size. */
+function framedTarget(): Target {
+  const { corpus: entries, words } = grpcTarget();
+  const framed = entries.map((bytes) => {
+    const prefix = Buffer.alloc(5);
+    prefix.writeUInt32BE(bytes.byteLength, 1);
+    return Buffer.concat([prefix, bytes]);
+  });
+  return {
+    corpus: framed,
+    words: [...words, Buffer.from([1, 0, 0, 0, 1]), Buffer.from([0, 0xff, 0xff, 0xff, 0xff])],
+    decode: (bytes, random) => {
+      const reader = new MessageReader(2 ** 20);
+      for (let at = 0; at < bytes.byteLength; ) {
+        const end = at + 1 + Math.floor(random() * 64);
+        reader.push(bytes.subarray(at, end));
+        at = end;
+        const message = reader.next();
+        if (message !== undefined) return decodeInferRequest(readInferRequest(message.bytes));
+      }
+      throw invalid('the request ends before its message does');
+    },
   };
 }
 

@@ -18,6 +18,7 @@ export const onnxTypes = {
   FP64: 11,
   UINT32: 12,
   UINT64: 13,
+  BF16: 16,
 } as const;
 export type OnnxType = keyof typeof onnxTypes;
 

@@ -76,6 +76,23 @@ function specOf(value: ort.InferenceSession.TensorValueMetadata): TensorSpec {
   };
 }
 
+/** Element types of ONNX, by number, that its JavaScript binding refuses in inputs and outputs. */
+const refusedTypes: Readonly<Record<string, string>> = {
+  14: 'complex64',
+  15: 'complex128',
+  16: 'bfloat16',
+  17: 'float8e4m3fn',
+  18: 'float8e4m3fnuz',
+  19: 'float8e5m2',
+  20: 'float8e5m2fnuz',
+  21: 'uint4',
+  22: 'int4',
+};
+
+function uncarried(type: string): string {
+  return `an input or output has element type ${refusedTypes[type] ?? type}, which the protocol cannot carry; convert it to FP32 or FP16 in the model`;
+}
+
 /** The innermost cause in a message of ONNX Runtime, which nests one sentence per enclosing node. */
 export function explain(thrown: unknown): string {
   const message = (thrown instanceof Error ? thrown.message : String(thrown)).trim();
@@ -85,6 +102,7 @@ export function explain(thrown: unknown): string {
   const text = node ? `${cause} (in ${node[1]} node ${node[2]})` : cause;
   // Paths and signatures of its own source say nothing to the reader.
   return text
+    .replace(/^Unsupported data type: (\d+)$/, (_, type: string) => uncarried(type))
     .replace(/^Load model from \S+ failed:\s*/, '')
     .replace(/\/onnxruntime_src\/\S+\s+(.*\)\s)?/, '')
     .slice(0, 1000);
