@@ -30,6 +30,7 @@ export type AgentEvent =
   | { readonly kind: 'reload' }
   | { readonly kind: 'restart' }
   | { readonly kind: 'rescue'; readonly servers: number }
+  | { readonly kind: 'ejection'; readonly backend: string }
   | { readonly kind: 'failure' };
 
 const sweepMs = 200;
@@ -69,6 +70,7 @@ export class Agent {
       folder: options.folder,
       logger: options.logger,
       onSample: options.onSample ?? (() => {}),
+      onEjection: (backend) => options.observe?.({ kind: 'ejection', backend }),
       onStarved: () => this.#rescueSoon(),
       onDeath: (reason) => this.#onDeath(reason),
     });

@@ -109,9 +109,14 @@ const mostWaiting = 100;
 function preamble(state: State, limits: Limits): string {
   const own = state.routes.filter((route) => route.policy !== undefined);
   const patience = backendTimeoutRules(own.map((route) => route.policy!));
-  const busy = (...answer: string[]) =>
+  const busy = (...lines: string[]) =>
     state.limited
-      ? `  http-request return status 503 hdr retry-after 1 ${answer.join(' ')} if { avg_queue gt ${mostWaiting} }\n`
+      ? [
+          `set-var(txn.busy) bool(true) if { avg_queue gt ${mostWaiting} }`,
+          ...lines.map((line) => `${line} if { var(txn.busy) -m bool }`),
+        ]
+          .map((line) => `  http-request ${line}\n`)
+          .join('')
       : '';
   return `global
   maxconn ${connectionsFor(state, limits.descriptors)}
@@ -153,14 +158,18 @@ defaults base
   http-reuse safe
 
 defaults http from base
-${patience}${busy('content-type application/json', `string '{"error":"all pods are busy"}'`)}  http-error status 502 content-type application/json string '{"error":"the server closed the connection without an answer"}'
+${patience}${busy(`return status 503 content-type application/json hdr retry-after 1 string '{"error":"all pods are busy"}'`)}  http-error status 502 content-type application/json string '{"error":"the server closed the connection without an answer"}'
   http-error status 503 content-type application/json string '{"error":"no pod could take the request"}' hdr retry-after 1
   http-error status 504 content-type application/json string '{"error":"the server did not answer in time"}'
   http-after-response set-header ${h} %[var(txn.slot),field(2,/)] unless { srv_id ${loopServerId} }
   http-after-response set-status 503 if { status 598:599 } { srv_id ${loopServerId} }
 
 defaults grpc from base
-${patience}${busy('hdr grpc-status 14 hdr grpc-message "all pods are busy"')}  http-error status 502
+${patience}${busy(
+  'track-sc0 var(txn.slot),field(1,/),mul(32),add(14) table codes',
+  'sc-inc-gpc0(0)',
+  'return status 503 hdr retry-after 1 hdr grpc-status 14 hdr grpc-message "all pods are busy"',
+)}  http-error status 502
   http-error status 503
   http-error status 504
   http-response set-var(txn.code) res.hdr(grpc-status)
@@ -269,6 +278,11 @@ ${acls}  http-request return status 599 hdr grpc-status 14 hdr grpc-message "no 
 /** Backend of a slot: `h7`, `g7`. */
 export function backendName(slot: number, kind: Kind): string {
   return `${kind === 'http' ? 'h' : 'g'}${slot}`;
+}
+
+/** The slot and the kind of a backend's name. */
+export function slotOf(backend: string): { readonly slot: number; readonly kind: Kind } {
+  return { slot: Number(backend.slice(1)), kind: backend.startsWith('h') ? 'http' : 'grpc' };
 }
 
 /** `backend/server`, as commands want it. */

@@ -3,13 +3,15 @@
  * fall: not by a reload, a restart, or a slot that passes from one version to the next.
  */
 import { backendName } from './config.ts';
-import type { Slot } from './state.ts';
+import type { Kind, Slot } from './state.ts';
 
 /** What HAProxy says of one slot, summed over its two backends. */
 export interface SlotReading {
   /** Pods that may get requests now. */
   readonly servers: number;
   readonly inFlight: number;
+  /** Requests that wait for a pod that may take another one. */
+  readonly waiting: number;
   readonly counts: Counts;
 }
 
@@ -20,9 +22,20 @@ export interface Counts {
   readonly retries: number;
   /** By status class, from 1xx to 5xx. */
   readonly classes: readonly number[];
+  /** Answers by gRPC status, from 0 to 16. What only a trailer after messages says counts as 0: HAProxy does not see it. */
+  readonly grpc: readonly number[];
 }
 
-const zero: Counts = { requests: 0, errors: 0, fallbacks: 0, retries: 0, classes: [0, 0, 0, 0, 0] };
+const statuses = 17;
+const unavailable = 14;
+const zero: Counts = {
+  requests: 0,
+  errors: 0,
+  fallbacks: 0,
+  retries: 0,
+  classes: [0, 0, 0, 0, 0],
+  grpc: Array<number>(statuses).fill(0),
+};
 
 /** gRPC statuses that blame the server: UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS. */
 const serverFaults = new Set([2, 4, 8, 12, 13, 14, 15]);
@@ -57,9 +70,7 @@ export function readSlots(
   codes: readonly (readonly [number, number, number])[],
 ): Map<number, SlotReading> {
   const byBackend = Map.groupBy(rows, (row) => row['pxname']!);
-  const faults = new Map<number, number>();
-  for (const [slot, status, count] of codes)
-    if (serverFaults.has(status)) faults.set(slot, (faults.get(slot) ?? 0) + count);
+  const codesOf = Map.groupBy(codes, ([slot]) => slot);
   const readings = new Map<number, SlotReading>();
   for (const slot of slots) {
     const parts = (['http', 'grpc'] as const).map((kind) => {
@@ -76,6 +87,8 @@ export function readSlots(
         ).length,
         unchecked: all.filter((row) => row['svname'] !== 'loop' && row['status'] === 'no check').length,
         inFlight: own('scur'),
+        waiting: number(total['qcur']),
+        made,
         requests: own('stot'),
         fallbacks: number(loop['stot']),
         retries: number(total['wretr']),
@@ -84,15 +97,23 @@ export function readSlots(
       };
     });
     const [http, grpc] = parts as [(typeof parts)[number], (typeof parts)[number]];
+    const byStatus = [...zero.grpc];
+    for (const [, status, count] of codesOf.get(slot) ?? []) if (status < statuses) byStatus[status] = count;
+    const faults = byStatus.reduce((sum, count, status) => sum + (serverFaults.has(status) ? count : 0), 0);
+    // What HAProxy makes up is told as UNAVAILABLE, or DEADLINE_EXCEEDED, but it does not say which how often.
+    byStatus[unavailable]! += grpc.made;
+    byStatus[0] = Math.max(0, grpc.requests - byStatus.reduce((sum, count) => sum + count));
     readings.set(slot, {
       servers: Math.max(http.servers + http.unchecked, grpc.servers + grpc.unchecked),
       inFlight: http.inFlight + grpc.inFlight,
+      waiting: http.waiting + grpc.waiting,
       counts: {
         requests: http.requests + grpc.requests,
-        errors: http.errors + grpc.errors + (faults.get(slot) ?? 0),
+        errors: http.errors + grpc.errors + faults,
         fallbacks: http.fallbacks + grpc.fallbacks,
         retries: http.retries + grpc.retries,
         classes: http.classes.map((count, index) => count + grpc.classes[index]!),
+        grpc: byStatus,
       },
     });
   }
@@ -107,12 +128,20 @@ function number(text: string | undefined): number {
 export interface VersionCounters extends Counts {
   readonly servers: number;
   readonly inFlight: number;
+  readonly waiting: number;
+  /** How often a pod was taken out because it failed its checks or refused a connection. */
+  readonly ejections: number;
 }
+
+type Gauges = Pick<VersionCounters, 'servers' | 'inFlight' | 'waiting'>;
+const idle: Gauges = { servers: 0, inFlight: 0, waiting: 0 };
 
 /** Sums readings up, per `uid/version`. */
 export class Counters {
   readonly #totals = new Map<string, Counts>();
-  readonly #gauges = new Map<string, { servers: number; inFlight: number }>();
+  readonly #gauges = new Map<string, Gauges>();
+  /** Of each kind by itself: a pod that goes is taken out of both. */
+  readonly #ejections = new Map<string, Record<Kind, number>>();
   #last = new Map<number, Counts>();
   #process: number | undefined;
   #total = 0;
@@ -136,18 +165,31 @@ export class Counters {
       this.#last.set(slot, reading.counts);
       this.#total += grown.requests;
       this.#totals.set(key, add(this.#totals.get(key) ?? zero, grown));
-      this.#gauges.set(key, { servers: reading.servers, inFlight: reading.inFlight });
+      const { servers, inFlight, waiting } = reading;
+      this.#gauges.set(key, { servers, inFlight, waiting });
     }
     for (const key of this.#totals.keys()) {
       if (present.has(key)) continue;
       this.#totals.delete(key);
       this.#gauges.delete(key);
+      this.#ejections.delete(key);
     }
+  }
+
+  eject(uid: string, version: string, kind: Kind): void {
+    const key = `${uid}/${version}`;
+    const before = this.#ejections.get(key) ?? { http: 0, grpc: 0 };
+    this.#ejections.set(key, { ...before, [kind]: before[kind] + 1 });
   }
 
   of(uid: string, version: string): VersionCounters {
     const key = `${uid}/${version}`;
-    return { ...(this.#totals.get(key) ?? zero), ...(this.#gauges.get(key) ?? { servers: 0, inFlight: 0 }) };
+    const { http, grpc } = this.#ejections.get(key) ?? { http: 0, grpc: 0 };
+    return {
+      ...(this.#totals.get(key) ?? zero),
+      ...(this.#gauges.get(key) ?? idle),
+      ejections: Math.max(http, grpc),
+    };
   }
 }
 
@@ -167,5 +209,6 @@ function combine(a: Counts, b: Counts, how: (x: number, y: number) => number): C
     fallbacks: how(a.fallbacks, b.fallbacks),
     retries: how(a.retries, b.retries),
     classes: a.classes.map((count, index) => how(count, b.classes[index]!)),
+    grpc: a.grpc.map((count, index) => how(count, b.grpc[index]!)),
   };
 }

@@ -187,7 +187,7 @@ describe('what is written', () => {
       String.raw`^(\d+ \d+|\d+ ${name}(\|${name}){0,2}|[\d.]+\/\d+ ${name}|${name} ${name})$`,
     );
     const server =
-      /^ {2}(maxconn \d+|server ([0-9a-f.:]+_\d+|p\d) (\d+\.\d+\.\d+\.\d+|\[[0-9a-f:]+\]):\d+ [ \w-]+|http-request return status 503 hdr retry-after 1 .*)$/;
+      /^ {2}(maxconn \d+|server ([0-9a-f.:]+_\d+|p\d) (\d+\.\d+\.\d+\.\d+|\[[0-9a-f:]+\]):\d+ [ \w-]+|http-request (set-var|track-sc0|sc-inc-gpc0|return)[ (].*)$/;
     const plain = new Set(renderConfig(emptyState, limits).split('\n'));
     fc.assert(
       fc.property(arbitraryInputs, (inputs) => {

@@ -8,7 +8,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from '../logger.ts';
 import { Session } from './cli.ts';
 import { files, samplePrefix } from './config.ts';
-import { lastServerDown } from './rescue.ts';
+import { lastServerDown, serverDown } from './rescue.ts';
 
 export interface EngineOptions {
   readonly binary: string;
@@ -17,6 +17,8 @@ export interface EngineOptions {
   readonly logger: Logger;
   /** A request's log line, without the prefix. */
   readonly onSample: (line: string) => void;
+  /** A server of the backend was taken out, because checks failed or it refused a connection. */
+  readonly onEjection: (backend: string) => void;
   /** Checks have taken the last server of a backend out. */
   readonly onStarved: () => void;
   /** The process that took new connections ended by itself. */
@@ -163,7 +165,10 @@ export class Engine {
         words.push(line);
         if (words.length > 20) words.shift();
         this.#options.logger.debug('haproxy', { line });
-        if (lastServerDown.test(line) && child === this.#current) this.#options.onStarved();
+        if (child !== this.#current) return;
+        const [, backend] = serverDown.exec(line) ?? [];
+        if (backend !== undefined) this.#options.onEjection(backend);
+        if (lastServerDown.test(line)) this.#options.onStarved();
       });
     }
   }

@@ -90,16 +90,27 @@ describe('a limit', () => {
 });
 
 describe('what waits', () => {
+  const report = async () => {
+    await world.monitor.refresh();
+    return world.monitor.report()[0]!.versions.find(({ version }) => version === '5.0.0')!;
+  };
+
   it('is refused at once when it is too much, and told when to come again', async () => {
     const [only] = pods;
     await limit(1, [only!]);
     slow(30);
-    const answers = await Promise.all(
+    const before = await report();
+    const asked = Promise.all(
       Array.from({ length: 140 }, () => request(world.address, infer, { body: '{}' })),
     );
+    await until(async () => (await report()).waiting > 10, 'requests wait, and are seen to');
+    const answers = await asked;
     const by = Map.groupBy(answers, ({ status }) => status);
     assert.deepEqual([...by.keys()].sort(), [200, 503]);
     assert.ok(by.get(200)!.length > 100, 'a hundred may wait');
+    const after = await report();
+    assert.equal(after.classes[4]! - before.classes[4]!, by.get(503)!.length);
+    assert.equal(after.errors - before.errors, by.get(503)!.length);
     for (const { headers, body } of by.get(503)!) {
       assert.equal(headers['retry-after'], '1');
       assert.deepEqual(JSON.parse(body), { error: 'all pods are busy' });
@@ -110,10 +121,15 @@ describe('what waits', () => {
     await limit(1, pods.slice(0, 1));
     slow(30);
     const session = connect(world.address);
+    const before = await report();
     try {
       const answers = await Promise.all(Array.from({ length: 140 }, () => call(session)));
       const by = Map.groupBy(answers, ({ status }) => status);
       assert.deepEqual([...by.keys()].sort(), [0, 14]);
+      const after = await report();
+      assert.equal(after.grpc[14]! - before.grpc[14]!, by.get(14)!.length);
+      assert.equal(after.grpc[0]! - before.grpc[0]!, by.get(0)!.length);
+      assert.equal(after.errors - before.errors, by.get(14)!.length);
       for (const { headers, trailersOnly } of by.get(14)!) {
         assert.equal(headers['grpc-message'], 'all pods are busy');
         assert.equal(headers[':status'], 200);

@@ -52,7 +52,10 @@ export async function main(): Promise<void> {
   });
   const monitor = new Monitor(agent, latency, logger);
   const metrics = new Metrics(monitor);
-  observe = (event) => metrics.observe(event);
+  observe = (event) => {
+    metrics.observe(event);
+    monitor.observe(event);
+  };
   agent.onApplied(() => {
     versionOfSlot = new Map(agent.applied.slots.map((slot) => [slot.slot, `${slot.uid}/${slot.version}`]));
   });

@@ -1,4 +1,5 @@
 /** Prometheus metrics of the router. Labels carry models and versions that the router admitted, never what a client sent. */
+import { status } from '@grpc/grpc-js';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { AgentEvent } from './agent.ts';
 import { latencyBoundsMs } from './latency.ts';
@@ -7,16 +8,18 @@ import type { ModelReport, Monitor } from './monitor.ts';
 /** Every eighth bound is enough for a dashboard, and keeps the series few. */
 const exposedEvery = 8;
 
+type Source = Pick<Monitor, 'refresh' | 'report'>;
+
 export class Metrics {
   readonly registry = new Registry();
-  readonly #monitor: Monitor;
+  readonly #monitor: Source;
   readonly #applySeconds: Histogram;
   readonly #reloads: Counter;
   readonly #restarts: Counter;
   readonly #rescues: Counter;
   readonly #failures: Counter;
 
-  constructor(monitor: Monitor) {
+  constructor(monitor: Source) {
     this.#monitor = monitor;
     const registers = [this.registry];
     collectDefaultMetrics({ register: this.registry });
@@ -46,7 +49,7 @@ export class Metrics {
     else if (event.kind === 'reload') this.#reloads.inc();
     else if (event.kind === 'restart') this.#restarts.inc();
     else if (event.kind === 'rescue') this.#rescues.inc(event.servers);
-    else this.#failures.inc();
+    else if (event.kind === 'failure') this.#failures.inc();
   }
 
   /** Reads HAProxy, then all metrics as text. */
@@ -95,6 +98,21 @@ export class Metrics {
       'Requests drawn for the version that another one answered.',
       (version) => version.fallbacks,
     );
+    total(
+      'sluice_router_ejections_total',
+      'Times that a pod was taken out because it failed its checks or refused a connection.',
+      (version) => version.ejections,
+    );
+    total(
+      'sluice_router_timed_requests_total',
+      'Requests that sluice_router_request_seconds is estimated from.',
+      (version) => version.timed,
+    );
+    gauge(
+      'sluice_router_waiting',
+      'Requests that wait for a pod that may take another one.',
+      (version) => version.waiting,
+    );
     gauge('sluice_router_in_flight', 'Requests now being answered.', (version) => version.inFlight);
     gauge('sluice_router_servers', 'Pods that may get requests.', (version) => version.servers);
     new Counter({
@@ -109,6 +127,23 @@ export class Metrics {
           (labels, classes) => {
             classes.forEach((count, index) => {
               this.inc({ ...labels, class: `${index + 1}xx` }, count);
+            });
+          },
+        );
+      },
+    });
+    new Counter({
+      name: 'sluice_router_grpc_responses_total',
+      help: 'Answers by gRPC status. One that only a trailer after messages tells counts as OK.',
+      labelNames: ['model', 'version', 'code'] as const,
+      registers,
+      collect() {
+        this.reset();
+        each(
+          (version) => version.grpc,
+          (labels, counts) => {
+            counts.forEach((count, index) => {
+              if (count > 0) this.inc({ ...labels, code: status[index]! }, count);
             });
           },
         );
@@ -140,7 +175,7 @@ function histograms(reports: readonly ModelReport[]): string {
   for (const { model, versions } of reports) {
     for (const { version, latency } of versions) {
       if (!latency) continue;
-      const labels = `model="${model}",version="${version}"`;
+      const labels = `model="${quoted(model)}",version="${quoted(version)}"`;
       let sum = 0;
       let count = 0;
       latency.forEach((requests, index) => {
@@ -155,4 +190,9 @@ function histograms(reports: readonly ModelReport[]): string {
     }
   }
   return `${lines.join('\n')}\n`;
+}
+
+/** As the text format has it within quotes. */
+function quoted(text: string): string {
+  return text.replace(/[\\"\n]/g, (character) => (character === '\n' ? '\\n' : `\\${character}`));
 }

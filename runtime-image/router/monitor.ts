@@ -1,9 +1,9 @@
 /** Reads HAProxy's counters at intervals and knows, at any time, what to report of every model. */
 import { randomUUID } from 'node:crypto';
 import type { Logger } from '../logger.ts';
-import type { Agent } from './agent.ts';
+import type { Agent, AgentEvent } from './agent.ts';
 import type { Session } from './cli.ts';
-import { backendName, files } from './config.ts';
+import { backendName, files, slotOf } from './config.ts';
 import { Counters, parseCodes, parseStat, readSlots, type VersionCounters } from './counters.ts';
 import { type Latency, sampleRange, unitsFor } from './latency.ts';
 
@@ -66,6 +66,14 @@ export class Monitor {
     this.#intervals.add(interval);
     this.#schedule();
     return () => this.#intervals.delete(interval);
+  }
+
+  /** Counts what HAProxy says by itself. */
+  observe(event: AgentEvent): void {
+    if (event.kind !== 'ejection') return;
+    const { slot, kind } = slotOf(event.backend);
+    const found = this.#agent.applied.slots.find((one) => one.slot === slot);
+    if (found) this.#counters.eject(found.uid, found.version, kind);
   }
 
   /** Reads now, or joins the reading under way. Never throws: without HAProxy the last counts stay. */

@@ -8,6 +8,9 @@ import type { Server, State } from './state.ts';
 /** A line by which HAProxy says that the last checked server of a backend is out. */
 export const lastServerDown = /^(?:\[\w+\].* : )?Server \S+ is DOWN\b.* 0 active and /;
 
+/** The backend of a server that was taken out, of a line of HAProxy's log. Warnings say the same again, with a prefix. */
+export const serverDown = /^Server ([hg]\d+)\/\S+ is DOWN\b/;
+
 /**
  * Servers to take for healthy again: all of one kind of a model when none of that kind is up, in any version.
  *

@@ -70,7 +70,10 @@ export class World {
         silent: process.env['SLUICE_LOG_LEVEL'] === undefined,
       }),
       onSample: (line) => this.latency.take(line),
-      observe: (event) => this.events.push(event),
+      observe: (event) => {
+        this.events.push(event);
+        this.monitor.observe(event);
+      },
     });
   }
 
