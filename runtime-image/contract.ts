@@ -61,8 +61,21 @@ export const env = {
   artifactCredentials: 'SLUICE_ARTIFACT_CREDENTIALS',
   /** Comma-separated URI schemes that may be fetched, besides `https`. Set by the chart, never by a tenant. */
   artifactSchemes: 'SLUICE_ARTIFACT_SCHEMES',
-  /** Comma-separated `host[:port]` that may be reached though their addresses are private. Set by the chart. */
+  /**
+   * Comma-separated `host[:port]` that may be reached though their addresses are private; those after `http://` are
+   * spoken to in clear text. Set by the chart.
+   */
   artifactPrivateHosts: 'SLUICE_ARTIFACT_PRIVATE_HOSTS',
+  /** Comma-separated `scheme=URL`: where `s3`, `gs` and `hf` artifacts are when a Secret does not say. Set by the chart. */
+  artifactEndpoints: 'SLUICE_ARTIFACT_ENDPOINTS',
+  /** `spec.artifact.files`: JSON, a list of `{path, sha256?}`, beside the artifact's own file. */
+  artifactFiles: 'SLUICE_ARTIFACT_FILES',
+  /** UID of the ModelVersion: what a cache remembers of an artifact without a digest is for this version only. */
+  artifactOwner: 'SLUICE_ARTIFACT_OWNER',
+  /** Folder of fetched content, shared by pods; absent means none. */
+  cacheDir: 'SLUICE_CACHE_DIR',
+  /** Folder that `pvc:` URIs are relative to: where the claim is mounted. */
+  claimDir: 'SLUICE_CLAIM_DIR',
   /** Folder that `file:` URIs are relative to; nothing outside it is ever opened. */
   fileRoot: 'SLUICE_FILE_ROOT',
   /** Folder that the fetched artifact lies in; shared by `fetch` and `serve`. */
@@ -119,14 +132,34 @@ export const env = {
 /** Paths inside the containers of this image. */
 export const paths = {
   modelDir: '/var/lib/sluice/model',
+  cacheDir: '/var/lib/sluice/cache',
+  claimDir: '/var/lib/sluice/claim',
   routerDir: '/var/lib/sluice/router',
   credentials: '/var/run/secrets/sluice.dev/artifact',
   tmp: '/tmp',
   terminationLog: '/dev/termination-log',
 } as const;
 
-/** File that `fetch` leaves in the model folder and `serve` opens. */
+/** File that `fetch` leaves in the model folder and `serve` opens, unless an archive has its own names. */
 export const modelFile = 'model.onnx';
+
+/** File in the model folder, JSON, an `ArtifactRecord`: what `fetch` has put there. */
+export const artifactRecordFile = '.artifact.json';
+
+export interface ArtifactFile {
+  /** Below the model folder, with `/`. */
+  readonly path: string;
+  readonly bytes: number;
+  /** Lower-case hex. */
+  readonly sha256: string;
+}
+
+export interface ArtifactRecord {
+  readonly uri: string;
+  /** SHA-256 that the artifact as a whole is known by, lower-case hex: of its file, archive or manifest. */
+  readonly digest: string;
+  readonly files: readonly ArtifactFile[];
+}
 
 /** HTTP paths that probes use. */
 export const probePaths = { live: '/v2/health/live', ready: '/v2/health/ready' } as const;
@@ -157,6 +190,8 @@ export const failureReasons = [
   'ArtifactUnauthorized',
   'ArtifactCorrupt',
   'ArtifactTooLarge',
+  'ArtifactUnsupported',
+  'ArtifactUnsafe',
   'ModelInvalid',
   'GoldenMismatch',
   'ConfigurationInvalid',

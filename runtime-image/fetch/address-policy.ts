@@ -56,21 +56,34 @@ export function refusal(address: string): string | undefined {
   return checksV6.find(({ list }) => list.check(bare, 'ipv6'))?.what;
 }
 
-/** Hosts that the cluster's administrator trusts although their addresses are private: `host` or `host:port`. */
+/**
+ * Hosts that the cluster's administrator trusts although their addresses are private: `host` or `host:port`, each after
+ * `http://` when it is to be spoken to in clear text.
+ */
 export class PrivateHosts {
-  readonly #entries: ReadonlySet<string>;
+  readonly #entries = new Set<string>();
+  readonly #clear = new Set<string>();
 
   constructor(entries: readonly string[]) {
-    this.#entries = new Set(entries.map((entry) => entry.toLowerCase()));
+    for (const entry of entries) {
+      const host = entry.toLowerCase().replace(/^http:\/\//, '');
+      this.#entries.add(host);
+      if (host.length < entry.length) this.#clear.add(host);
+    }
   }
 
   /** @param host as a URL has it: lower case, IPv6 in brackets */
   allows(host: string, port: number): boolean {
-    const name = bracketed(host.toLowerCase());
-    return this.#entries.has(name) || this.#entries.has(`${name}:${port}`);
+    return has(this.#entries, host, port);
+  }
+
+  allowsClearText({ hostname, port }: URL): boolean {
+    return has(this.#clear, hostname, port === '' ? 80 : Number(port));
   }
 }
 
-function bracketed(host: string): string {
-  return isIP(host) === 6 ? `[${host}]` : host;
+function has(entries: ReadonlySet<string>, host: string, port: number): boolean {
+  const lower = host.toLowerCase();
+  const name = isIP(lower) === 6 ? `[${lower}]` : lower;
+  return entries.has(name) || entries.has(`${name}:${port}`);
 }

@@ -1,63 +1,93 @@
 /** Configuration of `fetch`, read once from the environment. */
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { env, paths } from '#contract';
 import { type Environment, integer, list, optional, required } from '../environment.ts';
 import { Failure } from '../termination.ts';
+import { type Credentials, readCredentials } from './credentials.ts';
+import { isPlainPath } from './location.ts';
+
+export interface SiblingFile {
+  /** Below the folder of the artifact's URI, and below the model folder. */
+  readonly path: string;
+  /** Lower-case hex; undefined accepts any content. */
+  readonly sha256?: string;
+}
 
 export interface FetchConfig {
   readonly uri: string;
   /** Lower-case hex; undefined accepts any content. */
   readonly sha256: string | undefined;
+  readonly files: readonly SiblingFile[];
   readonly modelDir: string;
   /** Besides `https`. */
   readonly schemes: readonly string[];
   readonly privateHosts: readonly string[];
+  /** Base URLs by scheme. */
+  readonly endpoints: Readonly<Record<string, string>>;
   readonly fileRoot: string | undefined;
+  readonly claimRoot: string | undefined;
+  readonly cacheDir: string | undefined;
+  readonly owner: string | undefined;
   readonly maxBytes: number;
-  /** Value of an Authorization header, for the artifact's own origin only. */
-  readonly authorization: string | undefined;
+  readonly credentials: Credentials;
 }
 
+/** @throws Failure ConfigurationInvalid naming the variable */
 export function readConfig(source: Environment): FetchConfig {
   const sha256 = optional(source, env.artifactSha256)?.toLowerCase();
-  if (sha256 !== undefined && !/^[0-9a-f]{64}$/.test(sha256)) {
+  if (sha256 !== undefined && !isDigest(sha256)) {
     throw new Failure('ConfigurationInvalid', `${env.artifactSha256} is not 64 hexadecimal digits`);
   }
   return {
     uri: required(source, env.artifactUri),
     sha256,
+    files: readFiles(optional(source, env.artifactFiles)),
     modelDir: optional(source, env.modelDir) ?? paths.modelDir,
     schemes: list(source, env.artifactSchemes).map((scheme) => scheme.toLowerCase()),
     privateHosts: list(source, env.artifactPrivateHosts),
+    endpoints: readEndpoints(list(source, env.artifactEndpoints)),
     fileRoot: optional(source, env.fileRoot),
+    claimRoot: optional(source, env.claimDir),
+    cacheDir: optional(source, env.cacheDir),
+    owner: optional(source, env.artifactOwner),
     maxBytes: integer(source, env.artifactMaxBytes, 32 * 2 ** 30, { min: 1, max: 2 ** 49 }),
-    authorization: readAuthorization(optional(source, env.artifactCredentials)),
+    credentials: readCredentials(optional(source, env.artifactCredentials)),
   };
 }
 
-/** `token`, or `username` and `password`: one file per key, as a Secret is mounted. */
-export function readAuthorization(folder: string | undefined): string | undefined {
-  if (folder === undefined || !existsSync(folder)) return undefined;
-  const token = secret(folder, 'token');
-  if (token !== undefined) return `Bearer ${token}`;
-  const username = secret(folder, 'username');
-  const password = secret(folder, 'password');
-  if (username === undefined && password === undefined) {
-    throw new Failure(
-      'ConfigurationInvalid',
-      'the credentials Secret has neither token nor username and password',
-    );
-  }
-  return `Basic ${Buffer.from(`${username ?? ''}:${password ?? ''}`).toString('base64')}`;
+function readEndpoints(words: readonly string[]): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    words.map((word) => {
+      const [, scheme, url] = /^(s3|gs|hf)=(https?:\/\/.+)$/.exec(word) ?? [];
+      if (scheme === undefined || url === undefined) {
+        throw new Failure(
+          'ConfigurationInvalid',
+          `${env.artifactEndpoints}: ${JSON.stringify(word)} is not s3, gs or hf with = and a URL`,
+        );
+      }
+      return [scheme, url];
+    }),
+  );
 }
 
-function secret(folder: string, key: string): string | undefined {
-  const path = join(folder, key);
-  if (!existsSync(path)) return undefined;
-  const value = readFileSync(path, 'utf8').trim();
-  if (/[\r\n\0]/.test(value)) {
-    throw new Failure('ConfigurationInvalid', `the credentials Secret's ${key} has more than one line`);
+function readFiles(text: string | undefined): readonly SiblingFile[] {
+  if (text === undefined) return [];
+  const invalid = (cause?: unknown) =>
+    new Failure('ConfigurationInvalid', `${env.artifactFiles} is not a list of {path, sha256}`, { cause });
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw invalid(cause);
   }
-  return value === '' ? undefined : value;
+  if (!Array.isArray(value)) throw invalid();
+  return value.map((item) => {
+    const { path, sha256 } = (item ?? {}) as { path?: unknown; sha256?: unknown };
+    if (typeof path !== 'string' || !isPlainPath(path)) throw invalid();
+    if (sha256 === undefined) return { path };
+    if (!isDigest(sha256)) throw invalid();
+    return { path, sha256 };
+  });
 }
+
+const isDigest = (value: unknown): value is string =>
+  typeof value === 'string' && /^[0-9a-f]{64}$/.test(value);

@@ -4,6 +4,7 @@
  */
 import { type LookupAddress, type LookupOptions, lookup as resolveName } from 'node:dns';
 import { isIP } from 'node:net';
+import { rootCertificates } from 'node:tls';
 import { Agent, buildConnector } from 'undici';
 import { type PrivateHosts, refusal } from './address-policy.ts';
 
@@ -53,10 +54,21 @@ function refused(host: string, address: string, why: string): AddressRefused {
   );
 }
 
+export interface AgentOptions {
+  readonly privateHosts: PrivateHosts;
+  /** Certificates, PEM, that servers may be signed by besides the public ones. */
+  readonly authorities?: string | undefined;
+  readonly resolve?: Resolve;
+}
+
 /** An undici agent whose every connection obeys the policy. */
-export function createAgent(privateHosts: PrivateHosts, resolve?: Resolve): Agent {
-  const trusted = buildConnector({ timeout: connectTimeoutMs });
-  const guarded = buildConnector({ timeout: connectTimeoutMs, lookup: guardedLookup(resolve) });
+export function createAgent({ privateHosts, authorities, resolve }: AgentOptions): Agent {
+  const common = {
+    timeout: connectTimeoutMs,
+    ...(authorities === undefined ? {} : { ca: [...rootCertificates, authorities] }),
+  };
+  const trusted = buildConnector(common);
+  const guarded = buildConnector({ ...common, lookup: guardedLookup(resolve) });
   const connect: buildConnector.connector = (options, done) => {
     const port = Number(options.port) || (options.protocol === 'https:' ? 443 : 80);
     const host = options.hostname.replace(/^\[|\]$/g, '');

@@ -8,11 +8,11 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import winston from 'winston';
-import { env, type FailureReason, modelFile } from '#contract';
+import { artifactRecordFile, env, type FailureReason, modelFile } from '#contract';
 import { Failure } from '../termination.ts';
 import { ImageProcess, temporaryFolder } from '../testing/process.ts';
-import { type FetchConfig, readAuthorization } from './config.ts';
-import { fetchArtifact } from './main.ts';
+import type { FetchConfig } from './config.ts';
+import { fetchArtifact } from './fetch-artifact.ts';
 import { findStored } from './store.ts';
 
 const content = Buffer.alloc(300_000, 'an artifact ');
@@ -68,9 +68,14 @@ describe('fetchArtifact', { timeout: 30_000 }, () => {
     modelDir: folder,
     schemes: ['http', 'file'],
     privateHosts: [`127.0.0.1:${port}`],
+    files: [],
+    endpoints: {},
     fileRoot: undefined,
+    claimRoot: undefined,
+    cacheDir: undefined,
+    owner: undefined,
     maxBytes: 10_000_000,
-    authorization: undefined,
+    credentials: {},
     ...overrides,
   });
 
@@ -89,20 +94,22 @@ describe('fetchArtifact', { timeout: 30_000 }, () => {
   }
 
   it('stores what it fetched under its name, and finds it again', async () => {
-    assert.deepEqual(await fetchArtifact(config(), logger), { digest: sha256, bytes: content.length });
-    assert.deepEqual(readFileSync(join(folder, modelFile)), content);
-    assert.deepEqual(await findStored(folder, 'any', sha256), { digest: sha256, bytes: content.length });
-    assert.equal(
-      await findStored(folder, 'any', undefined),
-      undefined,
-      'another URI without a digest proves nothing',
-    );
-    assert.deepEqual(await findStored(folder, config().uri, undefined), {
+    const { uri } = config();
+    const record = {
+      uri,
       digest: sha256,
-      bytes: content.length,
-    });
+      files: [{ path: modelFile, bytes: content.length, sha256 }],
+    };
+    assert.deepEqual(await fetchArtifact(config(), logger), record);
+    assert.deepEqual(readFileSync(join(folder, modelFile)), content);
+    const found = (wanted: Partial<FetchConfig>) =>
+      findStored(folder, { uri: 'any', sha256: undefined, files: [], ...wanted });
+    assert.deepEqual(await found({ sha256 }), record);
+    assert.equal(await found({}), undefined, 'another URI without a digest proves nothing');
+    assert.deepEqual(await found({ uri }), record);
+    assert.equal(await found({ uri, files: [{ path: 'weights.bin' }] }), undefined);
     writeFileSync(join(folder, modelFile), 'tampered with');
-    assert.equal(await findStored(folder, config().uri, undefined), undefined);
+    assert.equal(await found({ uri }), undefined);
   });
 
   it('continues where a connection broke', async () => {
@@ -142,7 +149,10 @@ describe('fetchArtifact', { timeout: 30_000 }, () => {
     const other = (elsewhere.address() as AddressInfo).port;
     handler = (_, response) => response.writeHead(302, { Location: `http://127.0.0.1:${other}/blob` }).end();
     try {
-      await fetchArtifact(config({ authorization: 'Bearer secret', privateHosts: ['127.0.0.1'] }), logger);
+      await fetchArtifact(
+        config({ credentials: { authorization: 'Bearer secret' }, privateHosts: ['127.0.0.1'] }),
+        logger,
+      );
       assert.deepEqual(
         requests.map((request) => request.headers.authorization),
         ['Bearer secret', undefined],
@@ -219,15 +229,15 @@ describe('fetchArtifact', { timeout: 30_000 }, () => {
       ['http://example.com/x', /^http artifacts are not allowed here; allowed are https$/],
       ['file:///etc/passwd', /^file artifacts are not allowed here/],
       ['https://user:pass@example.com/x', /must not hold credentials/],
-      ['https://', /is not a valid URI/],
+      ['https://', /is not a valid URI; it has to look like https:\/\/host\/path/],
       ['no scheme', /no URI with a scheme/],
       ['javascript:1', /^javascript artifacts are not allowed/],
     ];
     for (const [uri, message] of cases) await refuses({ uri, schemes: [] }, 'ArtifactRefused', message);
     await refuses(
-      { uri: 's3://bucket/x', schemes: ['s3'] },
-      'ArtifactRefused',
-      /s3 artifacts are not supported by this image/,
+      { uri: 'ftp://host/x', schemes: ['ftp'] },
+      'ArtifactUnsupported',
+      /ftp artifacts are not supported by this image/,
     );
   });
 
@@ -247,7 +257,7 @@ describe('fetchArtifact', { timeout: 30_000 }, () => {
       ]) {
         assert.equal((await fetchArtifact(config({ uri, fileRoot }), logger)).digest, sha256);
         await rm(join(folder, modelFile));
-        await rm(join(folder, `.${modelFile}.origin.json`));
+        await rm(join(folder, artifactRecordFile));
       }
       await refuses({ uri: 'file:../secret', fileRoot }, 'ArtifactRefused', /does not name a file below/);
       await refuses({ uri: 'file:%2e%2e/secret', fileRoot }, 'ArtifactRefused', /does not name a file below/);
@@ -264,18 +274,7 @@ describe('fetchArtifact', { timeout: 30_000 }, () => {
     for (const name of ['.partial-old', '.partial-new']) writeFileSync(join(folder, name), 'x');
     utimesSync(join(folder, '.partial-old'), new Date(0), new Date(0));
     await fetchArtifact(config(), logger);
-    assert.deepEqual(readdirSync(folder).sort(), ['.model.onnx.origin.json', '.partial-new', modelFile]);
-  });
-
-  it('reads credentials as a Secret is mounted', () => {
-    assert.equal(readAuthorization(undefined), undefined);
-    writeFileSync(join(folder, 'username'), 'u\n');
-    writeFileSync(join(folder, 'password'), 'p');
-    assert.equal(readAuthorization(folder), 'Basic dTpw');
-    writeFileSync(join(folder, 'token'), 't');
-    assert.equal(readAuthorization(folder), 'Bearer t');
-    writeFileSync(join(folder, 'token'), 'a\r\nHost: b');
-    assert.throws(() => readAuthorization(folder), /more than one line/);
+    assert.deepEqual(readdirSync(folder).sort(), [artifactRecordFile, '.partial-new', modelFile]);
   });
 
   it('as a process leaves the digest, or the reason, in the termination message', async () => {

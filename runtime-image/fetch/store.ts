@@ -1,141 +1,112 @@
 /**
- * The model folder: writes an artifact beside its final name while hashing it, and moves it there only when it is
- * whole and right. Safe against a second writer of the same folder, and against being killed at any moment.
+ * The model folder: an artifact is put together beside it and moved there only when it is whole and right. Safe against a
+ * second writer of the same folder, and against being killed at any moment.
  */
-import { createHash, type Hash, randomBytes } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import {
-  type FileHandle,
-  mkdir,
-  open,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  stat,
-  writeFile,
-} from 'node:fs/promises';
-import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
-import { modelFile } from '#contract';
-import { Failure } from '../termination.ts';
-
-export interface Stored {
-  /** Lower-case hex of the SHA-256. */
-  readonly digest: string;
-  readonly bytes: number;
-}
+import { randomBytes } from 'node:crypto';
+import { mkdir, open, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { type ArtifactFile, type ArtifactRecord, artifactRecordFile } from '#contract';
+import { changedFile, readRecord } from '../artifact-record.ts';
+import { ByteBudget, full, PartialFile } from './partial-file.ts';
 
 const partialPrefix = '.partial-';
-/** A partial file that nobody has written to for so long belongs to nobody. */
+/** Something partial that nobody has written to for so long belongs to nobody. */
 const abandonedMs = 10 * 60_000;
-/** Where the artifact came from, so that one without a digest is recognised as well. */
-const originFile = `.${modelFile}.origin.json`;
 
-/** The artifact that is already there, when it is the one wanted. Its content is always hashed, never trusted. */
-export async function findStored(
-  folder: string,
-  uri: string,
-  sha256: string | undefined,
-): Promise<Stored | undefined> {
-  const path = join(folder, modelFile);
-  const found = await stat(path).catch(() => undefined);
-  if (!found?.isFile()) return undefined;
-  const wanted = sha256 ?? (await recordedDigest(folder, uri));
-  if (wanted === undefined) return undefined;
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(path, { highWaterMark: 2 ** 20 }), hash);
-  return hash.digest('hex') === wanted ? { digest: wanted, bytes: found.size } : undefined;
+/** What is asked of what is there already. */
+export interface Wanted {
+  readonly uri: string;
+  /** Lower-case hex; undefined accepts whatever the same URI brought. */
+  readonly sha256: string | undefined;
+  /** Files beside the artifact's own. */
+  readonly files: readonly { readonly path: string; readonly sha256?: string }[];
 }
 
-async function recordedDigest(folder: string, uri: string): Promise<string | undefined> {
-  try {
-    const origin: unknown = JSON.parse(await readFile(join(folder, originFile), 'utf8'));
-    if (typeof origin !== 'object' || origin === null) return undefined;
-    const { uri: from, digest } = origin as { uri?: unknown; digest?: unknown };
-    return from === uri && typeof digest === 'string' ? digest : undefined;
-  } catch {
-    return undefined;
-  }
+/** The artifact that is already there, when it is the one wanted. */
+export async function findStored(folder: string, wanted: Wanted): Promise<ArtifactRecord | undefined> {
+  const record = await readRecord(folder);
+  if (record === undefined) return undefined;
+  const same = wanted.sha256 === undefined ? record.uri === wanted.uri : record.digest === wanted.sha256;
+  const complete = wanted.files.every(({ path, sha256 }) =>
+    record.files.some((file) => file.path === path && (sha256 === undefined || file.sha256 === sha256)),
+  );
+  if (!same || !complete) return undefined;
+  return (await changedFile(folder, record)) === undefined ? record : undefined;
 }
 
 /** One artifact on its way in. */
-export class Partial {
-  /** Bytes written since the last restart. */
-  bytes = 0;
+export class Staging {
+  /** Holds what will be the model folder's content. */
+  readonly content: string;
+  readonly budget: ByteBudget;
   readonly #folder: string;
-  readonly #path: string;
-  readonly #file: FileHandle;
-  readonly #maxBytes: number;
-  #hash: Hash = createHash('sha256');
+  readonly #own: string;
+  readonly #open: PartialFile[] = [];
 
-  static async create(folder: string, maxBytes: number): Promise<Partial> {
+  static async create(folder: string, maxBytes: number): Promise<Staging> {
     await mkdir(folder, { recursive: true });
     await removeAbandoned(folder);
-    const path = join(folder, `${partialPrefix}${randomBytes(8).toString('hex')}`);
-    return new Partial(folder, path, await open(path, 'wx', 0o644), maxBytes);
+    const own = join(folder, `${partialPrefix}${randomBytes(8).toString('hex')}`);
+    await mkdir(join(own, 'content'), { recursive: true });
+    return new Staging(folder, own, new ByteBudget(maxBytes));
   }
 
-  private constructor(folder: string, path: string, file: FileHandle, maxBytes: number) {
+  private constructor(folder: string, own: string, budget: ByteBudget) {
     this.#folder = folder;
-    this.#path = path;
-    this.#file = file;
-    this.#maxBytes = maxBytes;
+    this.#own = own;
+    this.content = join(own, 'content');
+    this.budget = budget;
   }
 
-  /** @throws Failure ArtifactTooLarge, also when the volume is full */
-  async write(chunk: Uint8Array): Promise<void> {
-    if (this.bytes + chunk.byteLength > this.#maxBytes) {
-      throw new Failure('ArtifactTooLarge', `the artifact is larger than ${this.#maxBytes} bytes`);
-    }
-    this.#hash.update(chunk);
-    let offset = 0;
-    while (offset < chunk.byteLength) {
-      const { bytesWritten } = await this.#file
-        .write(chunk, offset, chunk.byteLength - offset, this.bytes + offset)
-        .catch(full);
-      offset += bytesWritten;
-    }
-    this.bytes += chunk.byteLength;
+  /** A new file of the content. @throws Failure ArtifactTooLarge when the volume is full */
+  async file(path: string): Promise<PartialFile> {
+    const place = join(this.content, path);
+    await mkdir(dirname(place), { recursive: true }).catch(full);
+    return this.#create(place);
   }
 
-  /** Back to nothing: the source cannot continue where it was. */
-  async restart(): Promise<void> {
-    await this.#file.truncate(0);
-    this.#hash = createHash('sha256');
-    this.bytes = 0;
+  /** A new file beside the content. */
+  async temporary(): Promise<PartialFile> {
+    return this.#create(join(this.#own, randomBytes(8).toString('hex')));
   }
 
-  /** On disk, checked, and under its final name. @throws Failure ArtifactCorrupt */
-  async commit(uri: string, sha256: string | undefined): Promise<Stored> {
-    const digest = this.#hash.digest('hex');
-    if (sha256 !== undefined && digest !== sha256) {
-      throw new Failure('ArtifactCorrupt', `the artifact's SHA-256 is ${digest}; it has to be ${sha256}`);
+  /** What is sealed and not needed any more; its bytes count no longer. */
+  async remove(file: PartialFile): Promise<void> {
+    await rm(file.path, { force: true });
+    this.budget.giveBack(file.bytes);
+  }
+
+  async #create(place: string): Promise<PartialFile> {
+    const file = await PartialFile.create(place, this.budget).catch(full);
+    this.#open.push(file);
+    return file;
+  }
+
+  /** Makes the content the model folder's. */
+  async commit(uri: string, digest: string, files: readonly ArtifactFile[]): Promise<ArtifactRecord> {
+    const record: ArtifactRecord = { uri, digest, files };
+    const written = join(this.#own, artifactRecordFile);
+    await writeFile(written, JSON.stringify(record), { flush: true }).catch(full);
+    // The record goes first and comes last: it must never stand beside content of another artifact.
+    await rm(join(this.#folder, artifactRecordFile), { force: true });
+    for (const name of await readdir(this.#folder)) {
+      if (!name.startsWith(partialPrefix))
+        await rm(join(this.#folder, name), { recursive: true, force: true });
     }
-    await this.#file.sync();
-    await this.#file.close();
-    // Removed first: a record of another artifact must never stand beside this one.
-    await rm(join(this.#folder, originFile), { force: true });
-    await rename(this.#path, join(this.#folder, modelFile));
-    await writeFile(join(this.#folder, originFile), JSON.stringify({ uri, digest }));
+    for (const name of await readdir(this.content))
+      await rename(join(this.content, name), join(this.#folder, name));
+    await rename(written, join(this.#folder, artifactRecordFile));
     const directory = await open(this.#folder, 'r');
     await directory.sync();
     await directory.close();
-    return { digest, bytes: this.bytes };
+    return record;
   }
 
-  /** Leaves nothing behind. Harmless after a commit. */
+  /** Leaves nothing behind that is not committed. */
   async discard(): Promise<void> {
-    await this.#file.close().catch(() => undefined);
-    await rm(this.#path, { force: true });
+    for (const file of this.#open) await file.close();
+    await rm(this.#own, { recursive: true, force: true });
   }
-}
-
-function full(thrown: unknown): never {
-  if (thrown instanceof Error && 'code' in thrown && (thrown.code === 'ENOSPC' || thrown.code === 'EDQUOT')) {
-    throw new Failure('ArtifactTooLarge', 'the artifact does not fit on the volume', { cause: thrown });
-  }
-  throw thrown;
 }
 
 async function removeAbandoned(folder: string): Promise<void> {
@@ -143,6 +114,7 @@ async function removeAbandoned(folder: string): Promise<void> {
     if (!name.startsWith(partialPrefix)) continue;
     const path = join(folder, name);
     const found = await stat(path).catch(() => undefined);
-    if (found !== undefined && Date.now() - found.mtimeMs > abandonedMs) await rm(path, { force: true });
+    if (found !== undefined && Date.now() - found.mtimeMs > abandonedMs)
+      await rm(path, { recursive: true, force: true });
   }
 }

@@ -6,11 +6,11 @@
  * threads), `http/` and `grpc/` (the edges). It must not know Kubernetes, the router or the operator; what it shares
  * with them is in the contract.
  */
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { pipeline } from 'node:stream/promises';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { modelFile } from '#contract';
+import { changedFile, findModel, hashFile, readRecord } from '../artifact-record.ts';
 import { createLogger, type Logger } from '../logger.ts';
 import { Failure } from '../termination.ts';
 import { readConfig, type ServeConfig, thisMachine } from './config.ts';
@@ -94,10 +94,10 @@ async function start(
   metrics: Metrics,
   logger: Logger,
 ): Promise<Engine> {
-  const digest = await verify(config);
-  const { modelPath, provider, gpus } = config;
+  const { digest, modelPath, bytes } = await verify(config);
+  const { provider, gpus } = config;
   try {
-    const { threads, workers, batching } = await tuned(config, logger);
+    const { threads, workers, batching } = await tuned(config, { digest, modelPath, bytes }, logger);
     const engine = await Engine.start({
       worker: { modelPath, threads, provider },
       workers,
@@ -148,16 +148,17 @@ const tuneMeasureMs = 500;
 /** How to run the model: as configured, or as measuring finds it to be best. */
 async function tuned(
   config: ServeConfig,
+  { modelPath, bytes }: Verified,
   logger: Logger,
 ): Promise<Pick<ServeConfig, 'threads' | 'workers' | 'batching'>> {
-  const { modelPath, provider, gpus, tuneMs } = config;
+  const { provider, gpus, tuneMs } = config;
   if (tuneMs === undefined) return config;
   try {
     const measured = await tune({
       engine: { worker: { modelPath, provider }, now, devices: gpus },
       room: {
         ...thisMachine(),
-        modelBytes: (await stat(modelPath)).size,
+        modelBytes: bytes,
         gpus: provider === 'cpu' ? 0 : Math.max(1, gpus),
       },
       targetMs: tuneMs,
@@ -176,17 +177,46 @@ async function tuned(
   }
 }
 
-/** The artifact's SHA-256. Fetching has verified it, but the volume may have been written to since. */
-async function verify({ modelPath, sha256 }: ServeConfig): Promise<string> {
+interface Verified {
+  readonly digest: string;
+  /** Of the ONNX file. */
+  readonly modelPath: string;
+  /** Of everything that was fetched, external data included. */
+  readonly bytes: number;
+}
+
+/** Finds the model and hashes what was fetched. Fetching has verified it, but the volume may have been written to since. */
+async function verify({ modelPath, sha256 }: ServeConfig): Promise<Verified> {
+  const folder = dirname(modelPath);
+  const record = await readRecord(folder);
+  if (record === undefined) return verifyFile(modelPath, sha256);
+  if (sha256 !== undefined && record.digest !== sha256)
+    throw new Failure(
+      'ArtifactCorrupt',
+      `the artifact's SHA-256 is ${record.digest}; it has to be ${sha256}`,
+    );
+  const model = findModel(record.files);
+  if (typeof model !== 'string') {
+    const what =
+      model.length === 0 ? 'no .onnx file' : `several .onnx files (${model.slice(0, 5).join(', ')})`;
+    throw new Failure('ArtifactUnsupported', `the artifact has ${what}; the model has to be ${modelFile}`);
+  }
+  const changed = await changedFile(folder, record);
+  if (changed !== undefined)
+    throw new Failure('ArtifactCorrupt', `${changed} is not what was fetched; its SHA-256 is another`);
+  const bytes = record.files.reduce((sum, file) => sum + file.bytes, 0);
+  return { digest: record.digest, modelPath: join(folder, model), bytes };
+}
+
+/** Of a folder that `fetch` has not filled. */
+async function verifyFile(modelPath: string, sha256: string | undefined): Promise<Verified> {
   const found = await stat(modelPath).catch((thrown: unknown) => {
     throw new Failure('ArtifactNotFound', `there is no model at ${modelPath}`, { cause: thrown });
   });
   if (!found.isFile()) throw new Failure('ArtifactNotFound', `${modelPath} is not a file`);
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(modelPath, { highWaterMark: 2 ** 20 }), hash);
-  const digest = hash.digest('hex');
+  const digest = await hashFile(modelPath);
   if (sha256 !== undefined && digest !== sha256) {
     throw new Failure('ArtifactCorrupt', `the model's SHA-256 is ${digest}; it has to be ${sha256}`);
   }
-  return digest;
+  return { digest, modelPath, bytes: found.size };
 }
