@@ -28,10 +28,14 @@ export interface Config {
   readonly routerClusterRole: string;
   /** URI schemes of artifacts. */
   readonly artifactSchemes: readonly string[];
-  /** `host[:port]` of artifact stores with private addresses. */
+  /** `host[:port]` of artifact stores with private addresses; after `http://`, they are spoken to in clear text. */
   readonly artifactPrivateHosts: readonly string[];
   /** Whether to work with the Gateway API where the cluster has it. */
   readonly gatewayApi: boolean;
+  /** Base URLs of artifact stores by scheme. */
+  readonly artifactEndpoints: Readonly<Record<string, string>>;
+  /** Largest artifact, bytes. */
+  readonly artifactMaxBytes: number;
   readonly leaderElection: boolean;
   readonly leaseName: string;
   readonly leaseNamespace: string | undefined;
@@ -83,9 +87,11 @@ const flags = {
   ),
   'router-grace-period': flag('Time that a stopping router has for requests.', '60s', duration),
   'router-cluster-role': flag('ClusterRole of routers.', 'sluice-router', text),
-  'artifact-schemes': flag('URI schemes of artifacts, with commas.', 'https', list),
+  'artifact-schemes': flag('URI schemes of artifacts, with commas.', 'https,s3,gs,oci,hf,pvc', list),
   'artifact-private-hosts': flag('host[:port] of stores with private addresses, with commas.', '', list),
   'gateway-api': flag('Whether to work with the Gateway API where it is installed.', 'true', boolean),
+  'artifact-endpoints': flag('scheme=URL of s3, gs and hf stores, with commas.', '', endpoints),
+  'artifact-max-size': flag('Largest artifact, such as 32Gi.', '32Gi', bytes),
   'leader-election': flag('Whether to write only while holding a lease.', 'true', boolean),
   'lease-name': flag('Name of that lease.', 'sluice-operator', text),
   'lease-namespace': flag('Namespace of that lease; by default that of this pod.', '', optionalText),
@@ -149,6 +155,8 @@ export function loadConfig(args: readonly string[], environment: NodeJS.ProcessE
     artifactSchemes: values['artifact-schemes'],
     artifactPrivateHosts: values['artifact-private-hosts'],
     gatewayApi: values['gateway-api'],
+    artifactEndpoints: values['artifact-endpoints'],
+    artifactMaxBytes: values['artifact-max-size'],
     leaderElection: values['leader-election'],
     leaseName: values['lease-name'],
     leaseNamespace: values['lease-namespace'] ?? (environment[env.podNamespace] || undefined),
@@ -191,6 +199,32 @@ function optionalText(value: string): string | undefined {
 function list(value: string): readonly string[] {
   const items = value.split(',').map((item) => item.trim());
   return [...new Set(items.filter((item) => item !== ''))];
+}
+
+function endpoints(value: string): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    list(value).map((item) => {
+      const [, scheme, url] = /^(s3|gs|hf)=(https?:\/\/[^/\s].*)$/.exec(item) ?? [];
+      if (scheme === undefined || url === undefined || !URL.canParse(url))
+        throw new Error(`must be like s3=https://store.example.com, not ${JSON.stringify(item)}`);
+      return [scheme, url];
+    }),
+  );
+}
+
+const binary: Readonly<Record<string, number>> = {
+  '': 1,
+  Ki: 2 ** 10,
+  Mi: 2 ** 20,
+  Gi: 2 ** 30,
+  Ti: 2 ** 40,
+};
+
+function bytes(value: string): number {
+  const [, amount, unit = ''] = /^([1-9]\d{0,9})(Ki|Mi|Gi|Ti)?$/.exec(value) ?? [];
+  const total = Number(amount) * (binary[unit] ?? Number.NaN);
+  if (!(total <= 2 ** 49)) throw new Error(`must be a size such as 32Gi, not ${JSON.stringify(value)}`);
+  return total;
 }
 
 function boolean(value: string): boolean {

@@ -212,7 +212,12 @@ function imageConfig(config: Config): VersionConfig['runtime'] {
 function versionConfig(config: Config): VersionConfig {
   return {
     runtime: imageConfig(config),
-    artifacts: { schemes: config.artifactSchemes, privateHosts: config.artifactPrivateHosts },
+    artifacts: {
+      schemes: config.artifactSchemes,
+      privateHosts: config.artifactPrivateHosts,
+      endpoints: config.artifactEndpoints,
+      maxBytes: config.artifactMaxBytes,
+    },
     defaultResources: config.runtimeResources,
   };
 }

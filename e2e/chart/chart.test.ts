@@ -116,7 +116,7 @@ test('everything that is optional renders', async () => {
   const objects = await render(
     '--set=metrics.serviceMonitor.enabled=true,metrics.podMonitor.enabled=true,networkPolicy.enabled=true',
     '--set=networkPolicy.metricsFrom={monitoring},imagePullSecrets[0].name=pull',
-    '--set=commonLabels.team=ml,commonAnnotations.note=x,operator.podLabels.a=b,artifacts.privateHosts={10.0.0.1:80}',
+    '--set=commonLabels.team=ml,commonAnnotations.note=x,operator.podLabels.a=b,artifacts.privateHosts={10.0.0.1:80},artifacts.endpoints.s3=https://store:9000,artifacts.maxSize=1Gi',
     '--set=operator.priorityClassName=high,operator.nodeSelector.a=b',
   );
   for (const [kind, name] of [

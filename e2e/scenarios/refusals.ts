@@ -45,6 +45,46 @@ const refused: readonly [string, Manifest, RegExp][] = [
     having(good, 'spec.artifact.uri', 'https://a:b@x/y'),
     /spec\.artifact\.uri: .*must not hold a user name or password/,
   ],
+  [
+    'a folder above in the URI',
+    having(good, 'spec.artifact.uri', 's3://models/a/../b.onnx'),
+    /spec\.artifact\.uri: .*must not have \. or \.\. as a part of its path/,
+  ],
+  [
+    'keys in the URI',
+    having(good, 'spec.artifact.uri', 's3://key:secret@models/x'),
+    /spec\.artifact\.uri: .*must not hold a user name or password/,
+  ],
+  [
+    'a bucket without a key',
+    having(good, 'spec.artifact.uri', 's3://models'),
+    /spec\.artifact\.uri: .*has to look like s3:\/\/bucket\/key/,
+  ],
+  [
+    'a claim that leads elsewhere',
+    having(good, 'spec.artifact.uri', 'pvc://other/../claim/model.onnx'),
+    /spec\.artifact\.uri: .*must not have \. or \.\. as a part of its path/,
+  ],
+  [
+    "another namespace's Secret",
+    having(good, 'spec.artifact.credentials', { secretName: 'other/store' }),
+    /spec\.artifact\.credentials\.secretName: Invalid value/,
+  ],
+  [
+    'files beside an archive',
+    having(good, 'spec.artifact', { uri: 'https://x/y.tar.gz', files: [{ path: 'weights.bin' }] }),
+    /spec\.artifact\.files: .*files is for single files/,
+  ],
+  [
+    'files that nothing verifies beside one that is',
+    having(good, 'spec.artifact.files', [{ path: 'weights.bin' }]),
+    /spec\.artifact\.files: .*every one of files needs a sha256/,
+  ],
+  [
+    'a file outside of the folder',
+    having(good, 'spec.artifact.files', [{ path: '../weights.bin', sha256: '0'.repeat(64) }]),
+    /spec\.artifact\.files\[0\]\.path: Invalid value/,
+  ],
   ['a short checksum', having(good, 'spec.artifact.sha256', 'abc'), /spec\.artifact\.sha256: Invalid value/],
   [
     'GPUs without a pool',

@@ -6,13 +6,19 @@ const hashes = new WeakMap<ModelVersionSpec, string>();
 
 /**
  * Hash of everything in a spec that can change how the version behaves, as 16 hex digits. Neither the number of
- * replicas, what they can carry, nor the description is part of it: changing them does not give a failed version
- * another try.
+ * replicas, what they can carry, the cache, nor the description is part of it: changing them does not give a failed
+ * version another try.
  */
 export function contentHash(spec: ModelVersionSpec): string {
   const known = hashes.get(spec);
   if (known !== undefined) return known;
-  const { replicas: _replicas, scaling: _scaling, description: _description, ...content } = spec;
+  const {
+    replicas: _replicas,
+    scaling: _scaling,
+    description: _description,
+    artifactCache: _cache,
+    ...content
+  } = spec;
   const hash = createHash('sha256').update(canonical(content)).digest('hex').slice(0, 16);
   hashes.set(spec, hash);
   return hash;

@@ -16,7 +16,11 @@ const runtime = {
   pullSecrets: [],
   logLevel: 'info',
 } as const;
-const config = { runtime, artifacts: { schemes: [], privateHosts: [] }, defaultResources: {} };
+const config = {
+  runtime,
+  artifacts: { schemes: [], privateHosts: [], endpoints: {}, maxBytes: 2 ** 30 },
+  defaultResources: {},
+};
 const routerConfig = { runtime, replicas: 2, resources: {}, graceSeconds: 60, clusterRole: 'sluice-router' };
 const key = 'speech/vad';
 const parentRefs = [{ name: 'public', namespace: 'infra' }];

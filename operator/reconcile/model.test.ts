@@ -16,7 +16,7 @@ const runtime = {
 } as const;
 const config: VersionConfig = {
   runtime,
-  artifacts: { schemes: [], privateHosts: [] },
+  artifacts: { schemes: [], privateHosts: [], endpoints: {}, maxBytes: 2 ** 30 },
   defaultResources: { requests: { cpu: '100m' } },
 };
 const routerConfig = { runtime, replicas: 2, resources: {}, graceSeconds: 60, clusterRole: 'sluice-router' };

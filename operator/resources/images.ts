@@ -13,8 +13,12 @@ export interface ImageConfig {
 export interface ArtifactPolicy {
   /** URI schemes besides `https`. */
   readonly schemes: readonly string[];
-  /** `host[:port]` that may be reached though their addresses are private. */
+  /** `host[:port]` that may be reached though their addresses are private; after `http://`, in clear text. */
   readonly privateHosts: readonly string[];
+  /** Base URLs of stores by scheme: `s3`, `gs`, `hf`. A Secret may name another. */
+  readonly endpoints: Readonly<Record<string, string>>;
+  /** Of one artifact. */
+  readonly maxBytes: number;
 }
 
 /** Compute resources of a container, as Kubernetes writes them. */

@@ -15,7 +15,12 @@ const runtime = {
 } as const;
 const config: VersionConfig = {
   runtime,
-  artifacts: { schemes: ['file'], privateHosts: ['store.internal:9000'] },
+  artifacts: {
+    schemes: ['file', 'pvc'],
+    privateHosts: ['store.internal:9000'],
+    endpoints: { s3: 'https://store.internal:9000' },
+    maxBytes: 1024,
+  },
   defaultResources: { requests: { cpu: '250m', memory: '256Mi' }, limits: { memory: '1Gi' } },
 };
 
@@ -120,7 +125,7 @@ describe('the Deployment of a version', () => {
     const pod = build(version).spec.template.spec;
     const fetch = pod.initContainers![0]!;
     assert.equal(envValue(fetch, 'SLUICE_ARTIFACT_SHA256'), 'f'.repeat(64));
-    assert.equal(envValue(fetch, 'SLUICE_ARTIFACT_SCHEMES'), 'file');
+    assert.equal(envValue(fetch, 'SLUICE_ARTIFACT_SCHEMES'), 'file,pvc');
     assert.equal(envValue(fetch, 'SLUICE_ARTIFACT_PRIVATE_HOSTS'), 'store.internal:9000');
     assert.deepEqual((pod['volumes'] as unknown[]).at(-1), {
       name: 'credentials',
@@ -128,6 +133,43 @@ describe('the Deployment of a version', () => {
     });
     const server = pod.containers[0]!;
     assert.ok(!JSON.stringify(server).includes('credentials'), 'the server does not see them');
+    assert.equal(envValue(fetch, 'SLUICE_ARTIFACT_ENDPOINTS'), 's3=https://store.internal:9000');
+    assert.equal(envValue(fetch, 'SLUICE_ARTIFACT_MAX_BYTES'), '1024');
+  });
+
+  it('mounts claims of the namespace for fetch alone: the one an artifact lies on, and the cache', () => {
+    const pod = build(
+      modelVersion('6.0.0', {
+        artifact: { uri: 'pvc://models/vad/6.onnx', files: [{ path: 'weights.bin' }] },
+        artifactCache: { claimName: 'cache' },
+      }),
+    ).spec.template.spec;
+    const fetch = pod.initContainers![0]!;
+    assert.deepEqual((pod['volumes'] as unknown[]).slice(-2), [
+      { name: 'cache', persistentVolumeClaim: { claimName: 'cache' } },
+      { name: 'claim', persistentVolumeClaim: { claimName: 'models', readOnly: true } },
+    ]);
+    assert.deepEqual((fetch['volumeMounts'] as unknown[]).slice(-2), [
+      { name: 'cache', mountPath: '/var/lib/sluice/cache', readOnly: false },
+      { name: 'claim', mountPath: '/var/lib/sluice/claim', readOnly: true },
+    ]);
+    assert.equal(envValue(fetch, 'SLUICE_CACHE_DIR'), '/var/lib/sluice/cache');
+    assert.equal(envValue(fetch, 'SLUICE_CLAIM_DIR'), '/var/lib/sluice/claim');
+    assert.equal(envValue(fetch, 'SLUICE_ARTIFACT_FILES'), '[{"path":"weights.bin"}]');
+    assert.ok(envValue(fetch, 'SLUICE_ARTIFACT_OWNER'), 'what is remembered is for this version');
+    assert.doesNotMatch(JSON.stringify(pod.containers), /"(cache|claim)"/);
+  });
+
+  it('does not wait for a claim that it may not read', () => {
+    const forbidden = versionDeployment(
+      {
+        version: modelVersion('6.0.0', { artifact: { uri: 'pvc://models/6.onnx' } }),
+        contentHash: 'abc',
+        replicas: 1,
+      },
+      { ...config, artifacts: { ...config.artifacts, schemes: ['s3'] } },
+    );
+    assert.doesNotMatch(JSON.stringify(forbidden), /persistentVolumeClaim/);
   });
 
   it('goes where its pool is', () => {

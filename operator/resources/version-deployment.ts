@@ -23,7 +23,13 @@ export interface VersionConfig {
   readonly defaultResources: Resources;
 }
 
-const volumes = { model: 'model', tmp: 'tmp', credentials: 'credentials' } as const;
+const volumes = {
+  model: 'model',
+  tmp: 'tmp',
+  credentials: 'credentials',
+  cache: 'cache',
+  claim: 'claim',
+} as const;
 
 /** Seconds that a server of another make keeps answering after it was told to stop, while routers turn away from it. */
 const foreignDrainSeconds = 5;
@@ -89,27 +95,85 @@ function podSpec(version: ModelVersion, pool: GPUPool | undefined, config: Versi
     volumes: [
       { name: volumes.model, emptyDir: {} },
       { name: volumes.tmp, emptyDir: {} },
-      ...(spec.artifact.credentials === undefined
-        ? []
-        : [{ name: volumes.credentials, secret: { secretName: spec.artifact.credentials.secretName } }]),
+      ...fetchMounts(version, config.artifacts).map(({ name, source }) => ({ name, ...source })),
     ],
   };
 }
 
-function fetchContainer({ spec }: ModelVersion, { runtime, artifacts }: VersionConfig) {
-  const hasCredentials = spec.artifact.credentials !== undefined;
+interface FetchMount {
+  readonly name: string;
+  readonly source: Readonly<Record<string, unknown>>;
+  readonly mountPath: string;
+  readonly readOnly: boolean;
+  /** Tells `fetch` the path. */
+  readonly variable: string;
+}
+
+/** What only `fetch` gets to see, all of it from the version's own namespace: a pod cannot mount anything else. */
+function fetchMounts({ spec }: ModelVersion, { schemes }: ArtifactPolicy): readonly FetchMount[] {
+  const { credentials, uri } = spec.artifact;
+  const claim = claimOf(uri);
+  return [
+    ...(credentials === undefined
+      ? []
+      : [
+          {
+            name: volumes.credentials,
+            source: { secret: { secretName: credentials.secretName } },
+            mountPath: paths.credentials,
+            readOnly: true,
+            variable: env.artifactCredentials,
+          },
+        ]),
+    ...(spec.artifactCache === undefined
+      ? []
+      : [
+          {
+            name: volumes.cache,
+            source: { persistentVolumeClaim: { claimName: spec.artifactCache.claimName } },
+            mountPath: paths.cacheDir,
+            readOnly: false,
+            variable: env.cacheDir,
+          },
+        ]),
+    // Where the scheme is not allowed, `fetch` says so, which it could not if the pod waited for the claim.
+    ...(claim === undefined || !schemes.includes('pvc')
+      ? []
+      : [
+          {
+            name: volumes.claim,
+            source: { persistentVolumeClaim: { claimName: claim, readOnly: true } },
+            mountPath: paths.claimDir,
+            readOnly: true,
+            variable: env.claimDir,
+          },
+        ]),
+  ];
+}
+
+/** The claim of a `pvc:` URI. */
+const claimOf = (uri: string): string | undefined => /^pvc:\/\/([^/]+)\//.exec(uri)?.[1];
+
+function fetchContainer(version: ModelVersion, { runtime, artifacts }: VersionConfig) {
+  const { artifact, artifactCache } = version.spec;
+  const mounts = fetchMounts(version, artifacts);
+  const endpoints = Object.entries(artifacts.endpoints).map(([scheme, url]) => `${scheme}=${url}`);
   return {
     name: 'fetch',
     image: runtime.image,
     imagePullPolicy: runtime.pullPolicy,
     args: [commands.fetch],
     env: envOf({
-      [env.artifactUri]: spec.artifact.uri,
-      [env.artifactSha256]: spec.artifact.sha256,
-      [env.artifactCredentials]: hasCredentials ? paths.credentials : undefined,
-      [env.artifactSchemes]: artifacts.schemes.length === 0 ? undefined : artifacts.schemes.join(','),
-      [env.artifactPrivateHosts]:
-        artifacts.privateHosts.length === 0 ? undefined : artifacts.privateHosts.join(','),
+      [env.artifactUri]: artifact.uri,
+      [env.artifactSha256]: artifact.sha256,
+      [env.artifactFiles]: artifact.files === undefined ? undefined : JSON.stringify(artifact.files),
+      [env.artifactSchemes]: artifacts.schemes.join(',') || undefined,
+      [env.artifactPrivateHosts]: artifacts.privateHosts.join(',') || undefined,
+      [env.artifactEndpoints]: endpoints.join(',') || undefined,
+      [env.artifactMaxBytes]: String(artifacts.maxBytes),
+      // A version that is made anew is another one, and does not get what the cache remembers of the old one.
+      [env.artifactOwner]: artifactCache === undefined ? undefined : version.metadata.uid,
+      ...Object.fromEntries(mounts.map(({ variable, mountPath }) => [variable, mountPath])),
       [env.modelDir]: paths.modelDir,
       [env.terminationLog]: paths.terminationLog,
       [env.logLevel]: runtime.logLevel,
@@ -121,9 +185,7 @@ function fetchContainer({ spec }: ModelVersion, { runtime, artifacts }: VersionC
     volumeMounts: [
       { name: volumes.model, mountPath: paths.modelDir },
       { name: volumes.tmp, mountPath: paths.tmp },
-      ...(hasCredentials
-        ? [{ name: volumes.credentials, mountPath: paths.credentials, readOnly: true }]
-        : []),
+      ...mounts.map(({ name, mountPath, readOnly }) => ({ name, mountPath, readOnly })),
     ],
   };
 }

@@ -26,8 +26,16 @@ export interface ModelVersionSpec {
   readonly version: string;
   /** What is different about this version, for people. */
   readonly description?: string;
-  /** The model file. Immutable, since a changed model is a new version. */
+  /**
+   * The model file, an archive or an artifact of a registry. Immutable, since a changed model is a new
+   * version.
+   */
   readonly artifact: ModelVersionArtifact;
+  /**
+   * Where fetched artifacts are kept, so that a version starts again without its store. Pods copy from it and
+   * verify what they copy.
+   */
+  readonly artifactCache?: ModelVersionArtifactCache;
   /** The inference server. By default the Sluice runtime, which serves ONNX. */
   readonly server: ModelVersionServer;
   /** Where the pods run. */
@@ -40,20 +48,51 @@ export interface ModelVersionSpec {
   readonly probes: ModelVersionProbes;
 }
 
-/** The model file. Immutable, since a changed model is a new version. */
+/**
+ * The model file, an archive or an artifact of a registry. Immutable, since a changed model is a new version.
+ */
 export interface ModelVersionArtifact {
-  /** Where the model file is: an https URI; http and file URIs only where the installation allows them. */
+  /**
+   * Where the artifact is: https://host/path, s3://bucket/key, gs://bucket/object,
+   * oci://registry/repository:tag, hf://organisation/repository@revision/path or pvc://claim/path; http and
+   * file URIs only where the installation allows them. Names that end in .tar, .tar.gz, .tgz, .tar.zst or
+   * .zip are archives.
+   */
   readonly uri: string;
-  /** SHA-256 of the file in lower-case hex. When given, nothing else is ever loaded. */
+  /**
+   * SHA-256 in lower-case hex of the file, of the archive, or of the manifest of an oci artifact. When given,
+   * nothing else is ever loaded.
+   */
   readonly sha256?: string;
+  /** Files beside the artifact's own in the same place, such as a model's external data. */
+  readonly files?: readonly ModelVersionArtifactFile[];
   /** Credentials for the download. */
   readonly credentials?: ModelVersionArtifactCredentials;
 }
 
+export interface ModelVersionArtifactFile {
+  /** Relative to the folder of uri; where the model looks for it, relative to its own. */
+  readonly path: string;
+  /** SHA-256 of this file in lower-case hex. */
+  readonly sha256?: string;
+}
+
 /** Credentials for the download. */
 export interface ModelVersionArtifactCredentials {
-  /** A Secret of the same namespace with either username and password, or token. */
+  /**
+   * A Secret of the same namespace with token; username and password; accessKeyId, secretAccessKey and
+   * region; serviceAccount.json; or .dockerconfigjson. It may also name an endpoint and ca.crt.
+   */
   readonly secretName: string;
+}
+
+/**
+ * Where fetched artifacts are kept, so that a version starts again without its store. Pods copy from it and
+ * verify what they copy.
+ */
+export interface ModelVersionArtifactCache {
+  /** A PersistentVolumeClaim of the same namespace that every node of the pods can mount. */
+  readonly claimName: string;
 }
 
 /** The inference server. By default the Sluice runtime, which serves ONNX. */
@@ -242,9 +281,9 @@ export interface ModelVersionStatusCondition {
 }
 
 export interface ModelVersionStatusArtifact {
-  /** Digest of the loaded file, as sha256:<hex>. */
+  /** Digest of the artifact: of its file, archive or manifest, as sha256:<hex>. */
   readonly digest?: string;
-  /** Size of the loaded file. */
+  /** Size of what is loaded, in bytes. */
   readonly bytes?: number;
   /** How long the last fetch took. */
   readonly fetchSeconds?: number;
