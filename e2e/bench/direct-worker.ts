@@ -14,11 +14,14 @@ await run();
 
 parentPort?.on('message', async (ms: number) => {
   let runs = 0;
+  const before = process.threadCpuUsage();
   const began = performance.now();
   while (performance.now() - began < ms) {
     await run();
     runs += 1;
   }
-  parentPort?.postMessage((runs * 1000) / (performance.now() - began));
+  const perSecond = (runs * 1000) / (performance.now() - began);
+  const { user, system } = process.threadCpuUsage(before);
+  parentPort?.postMessage({ perSecond, cpuMicros: (user + system) / runs });
 });
 parentPort?.postMessage('ready');

@@ -92,13 +92,19 @@ async function direct(model: Uint8Array, rows: number) {
   const worker = new Worker(new URL('./direct-worker.ts', import.meta.url), {
     workerData: { modelPath, rows, width },
   });
-  const next = () =>
-    new Promise<number>((resolve, reject) => worker.once('message', resolve).once('error', reject));
+  const next = async () => (await once(worker, 'message'))[0] as { perSecond: number; cpuMicros: number };
   await next();
+  let cpuMicros = 0;
   return {
-    measure: () => {
+    /** Processor time of a run, when it was measured last. */
+    get cpuMicros() {
+      return cpuMicros;
+    },
+    measure: async () => {
       worker.postMessage(seconds * 1000);
-      return next();
+      const measured = await next();
+      ({ cpuMicros } = measured);
+      return measured.perSecond;
     },
     close: async () => {
       await worker.terminate();
@@ -115,7 +121,14 @@ async function againstDirect(rows: number, atLeast?: number): Promise<Bar[]> {
   const request = requestOf(new Float32Array(rows * width).fill(0.1), [rows, width]);
   const load = await h2Load({ address: served.grpc, request, connections: 2, streamsPerConnection: 4 });
   await load(seconds);
-  const { ratio, first, second } = await inTurns(() => load(seconds), yardstick.measure);
+  let cpuMicros = 0;
+  const loaded = async () => {
+    const before = served.process.cpuSeconds;
+    const perSecond = await load(seconds);
+    cpuMicros = ((served.process.cpuSeconds - before) * 1e6) / (perSecond * seconds);
+    return perSecond;
+  };
+  const { ratio, first, second } = await inTurns(loaded, yardstick.measure);
   await yardstick.close();
   await served.metrics();
   return [
@@ -125,6 +138,8 @@ async function againstDirect(rows: number, atLeast?: number): Promise<Bar[]> {
       ...(atLeast === undefined ? {} : { atLeast }),
       requestsPerSecond: first,
       runsPerSecond: second,
+      cpuMicrosPerRequest: cpuMicros,
+      cpuMicrosPerRun: yardstick.cpuMicros,
     },
   ];
 }
@@ -165,6 +180,8 @@ async function batching(): Promise<Bar[]> {
       atLeast: 3,
       requestsPerSecond: engine.first,
       unbatched: engine.second,
+      cpuMicros: batchedEngine.cpuMicros,
+      unbatchedCpuMicros: plainEngine.cpuMicros,
     },
     {
       name: 'dynamic batching, single rows, over gRPC',

@@ -8,6 +8,8 @@ import { temporaryFolder } from './process.ts';
 export interface EngineLoad {
   /** Requests a second, each of one row, with so many of them under way. */
   measure(ms: number): Promise<number>;
+  /** Processor time of this process for each of them, in microseconds, when it was measured last. */
+  readonly cpuMicros: number;
   close(): Promise<void>;
 }
 
@@ -34,8 +36,13 @@ export async function engineLoad(
     inputs: [{ name: 'x', datatype: 'FP32' as const, shape: [1, width], data }],
     outputs: ['y'],
   };
+  let cpuMicros = 0;
   return {
+    get cpuMicros() {
+      return cpuMicros;
+    },
     measure: async (ms) => {
+      const before = process.cpuUsage();
       let answers = 0;
       const began = now();
       const loop = async () => {
@@ -45,7 +52,10 @@ export async function engineLoad(
         }
       };
       await Promise.all(Array.from({ length: concurrency }, loop));
-      return (answers * 1000) / (now() - began);
+      const seconds = (now() - began) / 1000;
+      const { user, system } = process.cpuUsage(before);
+      cpuMicros = (user + system) / answers;
+      return answers / seconds;
     },
     close: async () => {
       await engine.close();
