@@ -13,7 +13,7 @@ import {
   setDefault,
   timestamp,
 } from '../json.ts';
-import { checkRules } from '../schema/cel.ts';
+import { checkDefaults, checkRules } from '../schema/cel.ts';
 import type { Schema } from '../schema/schema.ts';
 import { validateStructural } from '../schema/structural.ts';
 import { customKinds } from './custom.ts';
@@ -80,6 +80,7 @@ function validate(object: ApiObject): FieldError[] {
     }
     errors.push(...validateStructural(schema, `${path}.schema.openAPIV3Schema`));
     if (errors.length === 0) errors.push(...checkRules(schema, `${path}.schema.openAPIV3Schema`));
+    if (errors.length === 0) errors.push(...checkDefaults(schema, `${path}.schema.openAPIV3Schema`));
   }
   return errors;
 }

@@ -255,14 +255,28 @@ export function checkRules(schema: Schema, path: string, root = true): FieldErro
       errors.push(field.notSupported(`${where}.reason`, rule.reason, Object.keys(reasons)));
     }
   }
-  for (const [name, property] of Object.entries(schema.properties ?? {})) {
-    errors.push(...checkRules(property, `${path}.properties[${name}]`, false));
-  }
-  if (schema.items) errors.push(...checkRules(schema.items, `${path}.items`, false));
-  if (isObject(schema.additionalProperties)) {
-    errors.push(...checkRules(schema.additionalProperties as Schema, `${path}.additionalProperties`, false));
-  }
+  for (const [below, where] of subschemas(schema, path)) errors.push(...checkRules(below, where, false));
   return errors;
+}
+
+/** Which defaults break rules. A default is tried as it is written, before the defaults of its own fields are filled in. */
+export function checkDefaults(schema: Schema, path: string): FieldError[] {
+  const errors: FieldError[] = [];
+  const node = schema.default === undefined ? undefined : build(schema);
+  if (node) evaluateNode(node, schema.default, undefined, `${path}.default`, errors, false, false);
+  for (const [below, where] of subschemas(schema, path)) errors.push(...checkDefaults(below, where));
+  return errors;
+}
+
+/** The schemas of properties, items and additional properties, with their paths in the CRD. */
+function* subschemas(schema: Schema, path: string): Generator<readonly [Schema, string]> {
+  for (const [name, property] of Object.entries(schema.properties ?? {})) {
+    yield [property, `${path}.properties[${name}]`];
+  }
+  if (schema.items) yield [schema.items, `${path}.items`];
+  if (isObject(schema.additionalProperties)) {
+    yield [schema.additionalProperties as Schema, `${path}.additionalProperties`];
+  }
 }
 
 function checkExpression(

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { type ApiObject, clone, type Json, type JsonObject } from '../json.ts';
-import { checkRules, compileRules } from './cel.ts';
+import { checkDefaults, checkRules, compileRules } from './cel.ts';
 import { applyDefaults, dropNulls } from './default.ts';
 import { decodeBuiltin } from './fields.ts';
 import { modelSchema } from './models.ts';
@@ -321,6 +321,20 @@ describe('CEL rules', () => {
       assert.equal(error!.field, 'schema.properties[spec].x-kubernetes-validations[0].rule');
     });
   }
+
+  test('a default has to hold as it is written, before its own fields get their defaults', () => {
+    const mode = (value: Json): Schema =>
+      inSpec({
+        type: 'object',
+        default: value,
+        properties: { mode: { type: 'string', default: 'auto' } },
+        ...rule("self.mode != ''"),
+      });
+    assert.deepEqual(checkDefaults(mode({ mode: 'auto' }), 'schema'), []);
+    const [error] = checkDefaults(mode({}), 'schema');
+    assert.match(error!.text(), /no such key: mode evaluating rule: no/);
+    assert.equal(error!.field, 'schema.properties[spec].default');
+  });
 });
 
 describe('structural schemas', () => {
