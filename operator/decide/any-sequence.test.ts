@@ -66,6 +66,13 @@ describe('any sequence of events', () => {
     {
       weight: 1,
       arbitrary: fc.record({
+        do: fc.constant('route' as const),
+        to: fc.uniqueArray(version, { maxLength: 2 }),
+      }),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.record({
         do: fc.constant('serve' as const),
         serve: fc.oneof(
           fc.constantFrom({ version: 'latest' }, { version: '5.0.0' }, { version: '6.0.0' }),
@@ -89,7 +96,7 @@ describe('any sequence of events', () => {
           perform(world, act);
           world.settle();
         }
-        world.configure({ serve: { version: 'latest' }, rollout: defaultModelSpec.rollout });
+        world.configure({ serve: { version: 'latest' }, rollout: defaultModelSpec.rollout, routes: [] });
         world.annotate('sluice.dev/paused', 'false');
         world.concurrency = 0;
         for (const [name, running] of world.versions)
@@ -153,6 +160,10 @@ describe('any sequence of events', () => {
           rollout: { ...defaultModelSpec.rollout, strategy, approval, onNewVersion, steps },
         });
       }
+      case 'route':
+        return world.configure({
+          routes: act.to.map((version) => ({ match: { path: { prefix: `/${version}` } }, version })),
+        });
       case 'serve':
         world.configure({ serve: act.serve });
     }

@@ -298,7 +298,10 @@ export class World {
       if (able.length > 0) assert.ok(ready.includes(version), `${version} has traffic and no ready pod`);
       assert.ok(!isLatched(version) || able.length === 0, `${version} is latched and has traffic`);
     }
-    const { candidate, stable } = decision.modelStatus!;
+    const { candidate, stable, routed = [] } = decision.modelStatus!;
+    for (const version of routed)
+      assert.ok(able.includes(version), `routes lead to ${version}, which cannot answer or has failed`);
+    const led = new Set([...routed, ...(this.model?.status?.routed ?? [])]);
     if (candidate !== undefined && stable !== undefined && able.includes(stable)) {
       const { pods, object } = this.versions.get(candidate.version)!;
       const { scaling } = object.spec;
@@ -318,11 +321,13 @@ export class World {
       const { pods } = this.versions.get(spec.version)!;
       assert.deepEqual(pods, [], `${spec.version} loses its Deployment and has pods`);
       assert.equal(weightOf(shares, spec.version), 0, `${spec.version} loses its Deployment and has traffic`);
+      assert.ok(!led.has(spec.version), `${spec.version} loses its Deployment and routes lead to it`);
     }
     for (const { version, replicas } of decision.workloads) {
       if (replicas > 0) continue;
       const name = version.spec.version;
       assert.equal(weightOf(shares, name) + weightOf(published, name), 0, `${name} is parked with traffic`);
+      assert.ok(!led.has(name), `${name} is parked and routes lead to it`);
     }
   }
 }

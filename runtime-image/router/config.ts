@@ -171,13 +171,11 @@ ${patience}${busy(
   'return status 503 hdr retry-after 1 hdr grpc-status 14 hdr grpc-message "all pods are busy"',
 )}  http-error status 502
   http-error status 503
-  http-error status 504
+  http-error status 504 hdr grpc-status 4 hdr grpc-message "the server did not answer in time"
   http-response set-var(txn.code) res.hdr(grpc-status)
   http-response track-sc0 var(txn.slot),field(1,/),mul(32),add(txn.code) table codes if { var(txn.code) -m int 1:31 } !{ srv_id ${loopServerId} }
   http-response sc-inc-gpc0(0) if { var(txn.code) -m int 1:31 } !{ srv_id ${loopServerId} }
   http-after-response set-header ${h} %[var(txn.slot),field(2,/)] unless { srv_id ${loopServerId} }
-  http-after-response set-header grpc-message "the server did not answer in time" if { status 504 }
-  http-after-response set-header grpc-status 4 if { status 504 }
   http-after-response set-header grpc-message "no pod could take the request" if { status 502:504 599 } !{ res.hdr(grpc-status) -m found }
   http-after-response set-header grpc-status 14 if { status 502:504 599 } !{ res.hdr(grpc-status) -m found }
   http-after-response set-header content-type application/grpc if { status 502:504 599 }

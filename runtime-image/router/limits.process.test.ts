@@ -1,6 +1,7 @@
 /** A running router in front of pods that can answer only so many requests at the same time. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { parseStat } from './counters.ts';
 import { call, connect, grpcLoad, httpLoad, request, until } from './testing/client.ts';
 import type { Pod } from './testing/pod.ts';
 import { World } from './testing/world.ts';
@@ -152,5 +153,37 @@ describe('what waits', () => {
     assert.ok(performance.now() - began >= 4_500);
     assert.equal((await first).status, 200);
     slow(0);
+  });
+});
+
+describe('a pod that is new', () => {
+  it('gets its part slowly', async () => {
+    await limit(0, pods.slice(0, 1));
+    const guest = await world.pod('5.0.0');
+    const weights = async () => {
+      const session = await world.agent.session();
+      const rows = parseStat(await session.run('show stat -1 4 -1', /^#/));
+      session.close();
+      return rows
+        .filter(({ addr, status }) => addr?.startsWith(`${guest.address}:`) && status?.startsWith('UP'))
+        .map(({ weight }) => Number(weight));
+    };
+    // A machine that stands still for two seconds sees nothing of it, so there are several tries.
+    let less = false;
+    for (let attempt = 0; attempt < 5 && !less; attempt++) {
+      await limit(0, pods.slice(0, 1));
+      await until(() => world.agent.retiring === 0, 'it has left', 20_000);
+      await limit(0, [pods[0]!, guest]);
+      await until(
+        async () => {
+          const now = await weights();
+          less ||= now.some((weight) => weight < 100);
+          return now.length === 2 && now.every((weight) => weight === 100);
+        },
+        'it has all in the end',
+        20_000,
+      );
+    }
+    assert.ok(less, 'it begins with less');
   });
 });
