@@ -167,6 +167,41 @@ const refused: readonly [string, Manifest, RegExp][] = [
     /spec\.timeouts\.response: .*between 1ms and 24h/,
   ],
   [
+    'Gateways that are not named',
+    having(model(), 'spec.endpoint', { provider: 'gateway' }),
+    /spec\.endpoint: .*gateway is needed with provider gateway/,
+  ],
+  [
+    'REST and gRPC by one host name of one listener',
+    having(model(), 'spec.endpoint', {
+      provider: 'gateway',
+      gateway: {
+        httpRoute: { parentRefs: [{ name: 'public' }], hostnames: ['vad.example'] },
+        grpcRoute: {
+          parentRefs: [{ name: 'public', sectionName: 'https' }],
+          hostnames: ['grpc.example', 'vad.example'],
+        },
+      },
+    }),
+    /spec\.endpoint\.gateway: .*need different hostnames/,
+  ],
+  [
+    'one parent twice',
+    having(model(), 'spec.endpoint', {
+      provider: 'gateway',
+      gateway: { httpRoute: { parentRefs: [{ name: 'public' }, { name: 'public', sectionName: 'https' }] } },
+    }),
+    /parentRefs: .*need different sectionNames/,
+  ],
+  [
+    'stickiness by Gateways',
+    having(having(model(), 'spec.sticky', { header: 'x-user' }), 'spec.endpoint', {
+      provider: 'gateway',
+      gateway: { httpRoute: { parentRefs: [{ name: 'public' }] } },
+    }),
+    /spec: .*not allowed with provider gateway/,
+  ],
+  [
     'a Model with the name of the router',
     having(model(), 'metadata.name', 'sluice-router'),
     /sluice-router is the name of the namespace's router/,

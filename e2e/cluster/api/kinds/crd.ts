@@ -6,6 +6,7 @@ import {
   asObjects,
   asString,
   at,
+  canonical,
   child,
   clone,
   equal,
@@ -71,16 +72,19 @@ function validate(object: ApiObject): FieldError[] {
       field.invalid('spec.versions', versions, 'must have exactly one version marked as storage version'),
     );
   }
+  const schemas = new Set(versions.map((version) => canonical(at(version, 'schema') ?? null)));
   for (const [index, version] of versions.entries()) {
-    const path = `spec.versions[${index}]`;
+    // A schema that all versions share counts as the kind's own.
+    const path = schemas.size === 1 ? 'spec.validation' : `spec.versions[${index}].schema`;
     const schema = at(version, 'schema', 'openAPIV3Schema') as Schema | undefined;
     if (!schema) {
-      errors.push(field.required(`${path}.schema.openAPIV3Schema`, 'schemas are required'));
+      errors.push(field.required(`spec.versions[${index}].schema.openAPIV3Schema`, 'schemas are required'));
       continue;
     }
-    errors.push(...validateStructural(schema, `${path}.schema.openAPIV3Schema`));
-    if (errors.length === 0) errors.push(...checkRules(schema, `${path}.schema.openAPIV3Schema`));
-    if (errors.length === 0) errors.push(...checkDefaults(schema, `${path}.schema.openAPIV3Schema`));
+    const before = errors.length;
+    for (const check of [validateStructural, checkRules, checkDefaults])
+      if (errors.length === before) errors.push(...check(schema, `${path}.openAPIV3Schema`));
+    if (schemas.size === 1) break;
   }
   return errors;
 }
