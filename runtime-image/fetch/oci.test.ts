@@ -1,5 +1,5 @@
 /**
- * `oci:` against the registry of these tests, and the same against real ones: Debian's `docker-registry` where it is installed,
+ * `oci:` against the registry of these tests, and the same against real ones: Debian's `docker-registry` where it is on the PATH,
  * and any that SLUICE_TEST_REGISTRY names (`http://host:port`, with a user as `http://user:password@host:port`).
  */
 import assert from 'node:assert/strict';
@@ -225,12 +225,16 @@ async function startDouble(user?: User): Promise<Running> {
 registryContract('the double', () => startDouble());
 registryContract('the double, which asks for tokens', () => startDouble(reader), reader);
 
-const debian = '/usr/bin/docker-registry';
-if (existsSync(debian)) {
-  registryContract("Debian's docker-registry", () => startDebian());
+const debian = onPath('docker-registry');
+if (debian !== undefined) {
+  registryContract("Debian's docker-registry", () => startDebian(debian));
   // The password of `reader`, as htpasswd writes it.
   const users = 'reader:$2b$05$RZx.jRBpJwJRj/tg2DwNBO1Mm4bJ/vj6NARYxGPulTYoO38l8EmBq\n';
-  registryContract("Debian's docker-registry, which asks for a password", () => startDebian(users), reader);
+  registryContract(
+    "Debian's docker-registry, which asks for a password",
+    () => startDebian(debian, users),
+    reader,
+  );
 }
 
 const named = process.env['SLUICE_TEST_REGISTRY'];
@@ -240,7 +244,7 @@ if (named !== undefined) {
   registryContract(origin, async () => ({ url: origin, stop: async () => undefined }), user);
 }
 
-async function startDebian(users?: string): Promise<Running> {
+async function startDebian(program: string, users?: string): Promise<Running> {
   const folder = temporaryFolder();
   const port = await freePort();
   const settings = {
@@ -252,7 +256,7 @@ async function startDebian(users?: string): Promise<Running> {
   };
   writeFileSync(join(folder, 'users'), users ?? '');
   writeFileSync(join(folder, 'config.yml'), JSON.stringify(settings));
-  const child: ChildProcess = spawn(debian, ['serve', join(folder, 'config.yml')], { stdio: 'ignore' });
+  const child: ChildProcess = spawn(program, ['serve', join(folder, 'config.yml')], { stdio: 'ignore' });
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   const url = `http://127.0.0.1:${port}`;
   const stop = async () => {
@@ -266,6 +270,11 @@ async function startDebian(users?: string): Promise<Running> {
     if (child.exitCode !== null) throw new Error(`docker-registry ended with code ${child.exitCode}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
+}
+
+function onPath(name: string): string | undefined {
+  const folders = (process.env['PATH'] ?? '').split(':');
+  return folders.map((folder) => join(folder, name)).find((path) => existsSync(path));
 }
 
 function freePort(): Promise<number> {
