@@ -6,6 +6,7 @@
  * One cluster and one installation serve all of them; each has a namespace of its own.
  */
 import { after, before, suite } from 'node:test';
+import { artifacts } from './artifacts.ts';
 import { commands } from './commands.ts';
 import { failures } from './failures.ts';
 import { gateways } from './gateways.ts';
@@ -38,6 +39,7 @@ suite('scenarios', () => {
   splits(session);
   routes(session);
   gateways(session);
+  artifacts(session, installed);
   failures(session, installed);
   commands(session);
   pains(session);

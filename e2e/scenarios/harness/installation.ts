@@ -1,6 +1,7 @@
 /** Sluice in a cluster, by its chart and the real Helm. */
 import { resources } from '../../../kube-client/resources.ts';
 import type { Service } from './kinds.ts';
+import { startRegistry } from './registry-pod.ts';
 import { images, repository, type Session } from './session.ts';
 
 export const chart = `${repository}charts/sluice`;
@@ -11,17 +12,20 @@ export const operatorName = `${release}-operator`;
 export class Installation {
   /** Answers plain text over HTTP, at an address that artifacts may have: a model it is not. */
   readonly textUrl: string;
+  /** `host:port` of an OCI registry, which artifacts may come from. */
+  readonly registry: string;
   readonly #session: Session;
   readonly #values: readonly string[];
 
-  private constructor(session: Session, textUrl: string) {
+  private constructor(session: Session, textUrl: string, registry: string) {
     this.#session = session;
     this.textUrl = textUrl;
+    this.registry = registry;
     this.#values = [
       ...imageValues('operator', images.operator),
       ...imageValues('runtime', images.runtime),
-      '--set=artifacts.schemes={https,http,file}',
-      `--set=artifacts.privateHosts={${new URL(textUrl).host}}`,
+      '--set=artifacts.schemes={https,http,oci,file}',
+      `--set=artifacts.privateHosts={${new URL(textUrl).host},http://${registry}}`,
     ];
   }
 
@@ -43,7 +47,8 @@ export class Installation {
         ports: [{ name: 'http', port: 8080, targetPort: 'metrics' }],
       },
     });
-    return new Installation(session, `http://${service.spec.clusterIP}:8080/metrics`);
+    const registry = await startRegistry(session, systemNamespace);
+    return new Installation(session, `http://${service.spec.clusterIP}:8080/metrics`, registry);
   }
 
   /** `helm install` or `helm upgrade` with `--wait`. */

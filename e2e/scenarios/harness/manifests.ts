@@ -14,7 +14,8 @@ export type Partly<T> = T extends readonly (infer E)[]
     ? { readonly [K in keyof T]?: Partly<T[K]> }
     : T;
 
-const weights = {
+/** The real models of the runtime image. */
+export const weights = {
   v5: {
     uri: 'file:///silero_vad_v5.onnx',
     sha256: '2623a2953f6ff3d2c1e61740c6cdb7168133479b267dfef114a4a3cc5bdd788f',

@@ -1,0 +1,54 @@
+/** Where models come from: a registry in the cluster, which the installation allows and which asks who is there. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Installation } from './harness/installation.ts';
+import { condition } from './harness/kinds.ts';
+import { version, weights } from './harness/manifests.ts';
+import { registryUser } from './harness/registry-pod.ts';
+import type { Session } from './harness/session.ts';
+import { Stage } from './harness/stage.ts';
+
+export function artifacts(session: () => Session, installed: () => Installation): void {
+  test('a version of a registry is served, with the credentials of its own namespace', async (t) => {
+    const stage = await Stage.set(session(), 'artifacts');
+    t.after(() => stage.clear());
+    const { world } = stage;
+    const artifact = {
+      uri: `oci://${installed().registry}/models/vad:5.0.0`,
+      sha256: weights.v5.sha256,
+      credentials: { secretName: 'registry' },
+    };
+    const reason = (name: string) => condition(world.version(name), 'Ready')?.reason;
+
+    await t.test('without credentials it says that it is not let in', async () => {
+      const { credentials: _, ...anonymous } = artifact;
+      const spec = { artifact: anonymous };
+      await stage.apply(version({ model: 'open', version: '5.0.0', spec }));
+      await world.until('the reason', () => reason('open-5.0.0') === 'ArtifactUnauthorized', 60_000);
+      assert.match(condition(world.version('open-5.0.0'), 'Ready')?.message ?? '', /status 401/);
+    });
+
+    await t.test('with them it is verified and serves', async () => {
+      await stage.apply(
+        { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'registry' }, stringData: { ...registryUser } },
+        version({ version: '5.0.0', spec: { artifact } }),
+      );
+      await stage.serves('vad', '5.0.0');
+      assert.equal(world.version('vad-5.0.0')?.status?.artifact?.digest, `sha256:${weights.v5.sha256}`);
+      const load = await stage.load('speech', { protocol: 'grpc', file: 'speech.json', args: ['--count=1'] });
+      const { errors, failures } = await load.finished();
+      assert.deepEqual({ errors, failures }, { errors: 0, failures: [] });
+    });
+
+    await t.test('another address in the cluster is refused', async () => {
+      const { registry } = installed();
+      const uri = `https://${registry.split(':')[0]}/models/vad.onnx`;
+      await stage.apply(version({ model: 'inside', version: '1.0.0', spec: { artifact: { uri } } }));
+      await world.until('the reason', () => reason('inside-1.0.0') === 'ArtifactRefused', 60_000);
+      assert.match(
+        condition(world.version('inside-1.0.0'), 'Ready')?.message ?? '',
+        /must not be connected to: \S+ address/,
+      );
+    });
+  });
+}
