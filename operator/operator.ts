@@ -15,7 +15,13 @@ import { LeaderElector } from './kube/lease.ts';
 import { RouterStreams } from './kube/router-streams.ts';
 import { KubeWriter } from './kube/writer.ts';
 import { poolReconciler } from './reconcile/gpu-pool.ts';
-import { modelIndexes, podIndexes, serviceIndexes, versionIndexes } from './reconcile/indexes.ts';
+import {
+  byNamespace,
+  modelIndexes,
+  podIndexes,
+  serviceIndexes,
+  versionIndexes,
+} from './reconcile/indexes.ts';
 import { modelReconciler } from './reconcile/model.ts';
 import type { Ports } from './reconcile/ports.ts';
 import { routerReconciler } from './reconcile/router.ts';
@@ -89,6 +95,10 @@ export class Operator {
       logger,
       clock: systemClock,
       onChange: (namespace, model) => this.#models.enqueue(`${namespace}/${model}`),
+      onLost: (namespace) => {
+        for (const { metadata } of this.#caches.models.by(byNamespace, namespace))
+          this.#models.enqueue(`${namespace}/${metadata.name}`);
+      },
     });
     this.#metrics.routers(() => this.#streams.connected);
     const ports: Ports = {

@@ -72,6 +72,8 @@ beforeEach(async () => {
     },
     isRouter: (pod) => pod.metadata.labels?.['router'] === 'yes',
     onChange: (namespace, model) => changes.push(`${namespace}/${model}`),
+    onLost: (namespace) => changes.push(`lost in ${namespace}`),
+    lostAfterMs: 400,
     logger: silent,
     clock: systemClock,
     intervalMs: 50,
@@ -166,6 +168,19 @@ test('a router that falls silent is dialled again', async () => {
   router.report(4);
   await until('generation 4', () => generation() === 4);
   await until('another stream', () => router.streams.length === 2);
+});
+
+test('a ready router from which nothing comes for long counts as lost, until it speaks', async () => {
+  tell(pod());
+  await until('a stream', () => router.streams.length === 1);
+  assert.equal(streams.lost('ns', 'router-0'), false);
+  await until('the loss', () => streams.lost('ns', 'router-0'));
+  assert.ok(changes.includes('lost in ns'));
+  router.report(4);
+  await until('it is back', () => generation() === 4);
+  assert.equal(streams.lost('ns', 'router-0'), false);
+  tell(pod(false), pod());
+  assert.equal(streams.lost('ns', 'router-0'), false, 'one that is not ready is not waited for anyway');
 });
 
 test('after the end nothing is held open', async () => {

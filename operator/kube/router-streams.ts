@@ -57,8 +57,12 @@ export interface RouterStreamsOptions {
   readonly isRouter: (pod: Pod) => boolean;
   /** A router has begun or ceased to follow a generation of a model. */
   readonly onChange: (namespace: string, model: string) => void;
+  /** Nothing has come from a ready router for `lostAfterMs`: from now on nobody waits for it. */
+  readonly onLost: (namespace: string) => void;
   readonly logger: Logger;
   readonly clock: Clock;
+  /** Default 30 s: longer than a restart, and than a kubelet needs to see that an agent hangs. */
+  readonly lostAfterMs?: number;
   /** How often a router reports when nothing changes. Default 1 s. */
   readonly intervalMs?: number;
   /** Port of every router. */
@@ -98,6 +102,10 @@ export class RouterStreams implements RouterReports {
   generation(namespace: string, pod: string, modelUid: string): number | undefined {
     return this.#streams.get(`${namespace}/${pod}`)?.report?.models.find(({ uid }) => uid === modelUid)
       ?.generation;
+  }
+
+  lost(namespace: string, pod: string): boolean {
+    return this.#streams.get(`${namespace}/${pod}`)?.lost ?? false;
   }
 
   traffic(namespace: string, modelUid: string): Traffic {
@@ -147,6 +155,8 @@ export class RouterStreams implements RouterReports {
 class RouterStream {
   readonly address: string;
   report: Report | undefined;
+  /** Nothing has come for so long that it counts as gone. */
+  lost = false;
   readonly #namespace: string;
   readonly #key: string;
   readonly #options: RouterStreamsOptions;
@@ -156,6 +166,7 @@ class RouterStream {
   readonly #onReport: (namespace: string, report: Report) => void;
   #call: ClientReadableStream<Report> | undefined;
   #cancelTimer: () => void = () => {};
+  #cancelLoss: () => void = () => {};
   #closed = false;
 
   constructor(
@@ -183,12 +194,14 @@ class RouterStream {
         'grpc.max_reconnect_backoff_ms': 5_000,
       },
     );
+    this.#watchLoss();
     this.#open();
   }
 
   close(): void {
     this.#closed = true;
     this.#cancelTimer();
+    this.#cancelLoss();
     this.#call?.cancel();
     this.#client.close();
     this.#set(undefined);
@@ -202,6 +215,7 @@ class RouterStream {
       if (this.#call !== call) return;
       this.#backOff.reset();
       this.#watchSilence(call);
+      this.#watchLoss();
       this.#onReport(this.#namespace, report);
       this.#set(report);
     });
@@ -217,6 +231,18 @@ class RouterStream {
     this.#cancelTimer = this.#options.clock.setTimer(ms, () => {
       call.cancel();
       this.#ended(call, `silent for ${ms} ms`);
+    });
+  }
+
+  /** Bounds how long a router can hold a status up that Kubernetes still takes for ready. */
+  #watchLoss(): void {
+    this.lost = false;
+    this.#cancelLoss();
+    const ms = this.#options.lostAfterMs ?? 30_000;
+    this.#cancelLoss = this.#options.clock.setTimer(ms, () => {
+      this.lost = true;
+      this.#options.logger.warn(`router ${this.#key} is ready, but has said nothing for ${ms} ms`);
+      this.#options.onLost(this.#namespace);
     });
   }
 

@@ -3,7 +3,7 @@
 import { completeModel, completeVersion, defaultModelSpec } from '../api/defaults.ts';
 import type { RouteKind } from '../api/gateway.ts';
 import type { ModelVersion } from '../api/generated/model-version.ts';
-import { isOwnedBy, isReady, type KubernetesObject } from '../api/kubernetes.ts';
+import { isOwnedBy, isReady, type KubernetesObject, type Pod } from '../api/kubernetes.ts';
 import { noTraffic } from '../api/traffic.ts';
 import { usesRouter } from '../decide/endpoint.ts';
 import type { RouteObserved, RoutesObserved } from '../decide/gateway-routes.ts';
@@ -13,7 +13,7 @@ import { versionChildName } from '../resources/names.ts';
 import { comparisonOf, type EvidenceBook } from './evidence-book.ts';
 import { byModel, byNamespace, byRouterNamespace, byVersion, versionKey } from './indexes.ts';
 import type { PortBook } from './port-book.ts';
-import type { Ports, View } from './ports.ts';
+import type { Ports, RouterReports, View } from './ports.ts';
 
 /** What an operator remembers between visits, and can do without after a restart. */
 export interface Books {
@@ -51,14 +51,7 @@ export function gatherModel(
     versions,
     pools: new Map(views.pools.list().map((pool) => [pool.metadata.name, pool])),
     namespaceLabels: views.namespaces.get(namespace)?.metadata.labels ?? {},
-    routers: views.pods
-      .by(byRouterNamespace, namespace)
-      .filter(isReady)
-      .map((pod): RouterObserved => {
-        const generation =
-          uid === undefined ? undefined : routers.generation(namespace, pod.metadata.name, uid);
-        return { name: pod.metadata.name, ...optional('generation', generation) };
-      }),
+    routers: routersOf(views.pods.by(byRouterNamespace, namespace), routers, namespace, uid),
     ...optional('concurrency', uid === undefined ? undefined : routers.concurrency(namespace, uid)),
     evidence: evidence.read(
       `${namespace}/${name}`,
@@ -116,4 +109,22 @@ function gatherRoutes(
 function foreign(object: KubernetesObject | undefined, uid: string): string[] {
   if (object === undefined || isOwnedBy(object, uid)) return [];
   return [`${object.kind} ${object.metadata.name}`];
+}
+
+/**
+ * The routers whose word the status waits for: those that are ready, but for those that have fallen silent. When all
+ * have, it is more likely the operator that is cut off, and it goes on waiting.
+ */
+function routersOf(
+  pods: readonly Pod[],
+  reports: RouterReports,
+  namespace: string,
+  modelUid: string | undefined,
+): readonly RouterObserved[] {
+  const ready = pods.filter(isReady).map(({ metadata: { name } }) => name);
+  const heard = ready.filter((name) => !reports.lost(namespace, name));
+  return (heard.length > 0 ? heard : ready).map((name) => {
+    const generation = modelUid === undefined ? undefined : reports.generation(namespace, name, modelUid);
+    return { name, ...optional('generation', generation) };
+  });
 }

@@ -80,6 +80,7 @@ export class MemoryCluster implements Ports {
   readonly events = { emit: (event: DecidedEvent): void => void this.told.push(event) };
   readonly routers = {
     generation: (): number | undefined => this.views.models.list()[0]?.status?.routers?.generation,
+    lost: (): boolean => false,
     traffic: (): Traffic => this.counted,
     concurrency: (): number => 0,
   };

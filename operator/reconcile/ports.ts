@@ -80,6 +80,8 @@ export interface EventSink {
 export interface RouterReports {
   /** Generation of the model's shares that a router pod follows, or undefined when it has not said so. */
   generation(namespace: string, pod: string, modelUid: string): number | undefined;
+  /** True of a ready router pod from which nothing has come for so long that nobody waits for it any more. */
+  lost(namespace: string, pod: string): boolean;
   /** What all routers of a namespace have counted for a model since this operator began to listen. */
   traffic(namespace: string, modelUid: string): Traffic;
   /** Most requests of a model that were in flight at once of late; undefined while no router has said. */
