@@ -22,6 +22,12 @@ export const commands = {
   load: 'load',
 } as const;
 
+/**
+ * Flags of Node in every process of the image. Tensors lie outside of V8's heap, which is small, but they make it collect
+ * often; a pod has few cores, and the threads that would help to collect take them from the work.
+ */
+export const nodeFlags: readonly string[] = ['--single-threaded-gc'];
+
 /** Default ports of a version's server. They are the Open Inference Protocol's customary ones. */
 export const serverPorts = { http: 8080, grpc: 8081, metrics: 8082 } as const;
 

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
-import { env, modelFile } from '#contract';
+import { env, modelFile, nodeFlags } from '#contract';
 import { engineLoad } from '../../runtime-image/testing/engine-load.ts';
 import { identityModel, perceptron } from '../../runtime-image/testing/onnx.ts';
 import { ImageProcess, temporaryFolder } from '../../runtime-image/testing/process.ts';
@@ -231,7 +231,7 @@ async function delay(): Promise<Bar[]> {
 /** A module as a process, and the lines that it prints. */
 async function start(module: string): Promise<{ child: ChildProcess; next: () => Promise<string> }> {
   const path = fileURLToPath(new URL(module, import.meta.url));
-  const child = spawn(process.execPath, [path], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [...nodeFlags, path], { stdio: ['ignore', 'pipe', 'inherit'] });
   const next = async () => String((await once(child.stdout, 'data'))[0]).trim();
   return { child, next };
 }

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { env, type TerminationMessage } from '#contract';
+import { env, nodeFlags, type TerminationMessage } from '#contract';
 
 const entry = fileURLToPath(new URL('../main.ts', import.meta.url));
 
@@ -37,7 +37,7 @@ export class ImageProcess implements AsyncDisposable {
     const inherited = Object.fromEntries(
       Object.entries(process.env).filter(([name]) => !name.startsWith('SLUICE_')),
     );
-    this.#child = spawn(process.execPath, [entry, command, ...args], {
+    this.#child = spawn(process.execPath, [...nodeFlags, entry, command, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...inherited, [env.terminationLog]: join(folder, 'termination'), ...variables },
     });

@@ -1,5 +1,6 @@
 /** What stands for container images here: a command per repository name. */
 import { fileURLToPath } from 'node:url';
+import { nodeFlags } from '#contract';
 
 /** Paths in an image are the machine's own. */
 export interface Image {
@@ -28,7 +29,7 @@ export function sluiceImages(options: { readonly fileRoot?: string } = {}): Imag
       user: 65532,
     },
     'sluice/runtime': {
-      entrypoint: [process.execPath, `${repository}runtime-image/main.ts`],
+      entrypoint: [process.execPath, ...nodeFlags, `${repository}runtime-image/main.ts`],
       env: { ...env, ...(options.fileRoot ? { SLUICE_FILE_ROOT: options.fileRoot } : {}) },
       user: 65532,
     },
