@@ -101,14 +101,12 @@ export class Cache {
       () => undefined,
     );
     if (file === undefined) return false;
-    const hash = createHash('sha256');
     try {
       if ((await file.stat()).isFile()) {
         for await (const chunk of file.createReadStream({ autoClose: false, highWaterMark: 2 ** 20 })) {
-          hash.update(chunk as Buffer);
           await into.write(chunk as Buffer);
         }
-        if (hash.digest('hex') === sha256) {
+        if (into.digest === sha256) {
           const now = new Date();
           await utimes(path, now, now).catch(() => undefined);
           return true;

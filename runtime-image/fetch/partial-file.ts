@@ -125,6 +125,11 @@ export class PartialFile {
     this.bytes = 0;
   }
 
+  /** Of what has been written in order so far: lower-case hex. */
+  get digest(): string {
+    return this.#hash.copy().digest('hex');
+  }
+
   /** Whole. Not flushed to the disk: whoever uses the file hashes it first. */
   async seal(): Promise<Sealed> {
     await this.#hashing;

@@ -194,6 +194,18 @@ describe('gs', () => {
     );
   });
 
+  it('asks for another token when one has run out', async () => {
+    let given = 0;
+    await using server = await TestServer.start((request, response) => {
+      if (request.url === '/token') response.end(JSON.stringify({ access_token: `token-${++given}` }));
+      else response.writeHead(request.headers.authorization === 'Bearer token-2' ? 200 : 401).end(content);
+    });
+    using it = new Stage({ privateHosts: [`http://${server.host}`], endpoints: { gs: server.url } });
+    const serviceAccount = account(`${server.url}/token`);
+    const { digest } = await it.fetch({ uri: 'gs://models/x', credentials: { serviceAccount } });
+    assert.deepEqual([digest, given], [sha256(content), 2]);
+  });
+
   it('does not send the key’s signature to a private address, nor along a redirect', async () => {
     await using server = await TestServer.start((_, response) =>
       response.writeHead(307, { location: '/elsewhere' }).end(),

@@ -34,9 +34,9 @@ export function gsObject(wanted: GsObject): Resource {
   if (serviceAccount === undefined)
     return { url, ...(authorization === undefined ? {} : { authorize: () => ({ authorization }) }) };
   const account = readAccount(serviceAccount);
-  // One token does for every part and every try: it lasts for an hour, and a lost one is asked for again by the next pod.
+  // One token does for every part and every try, until it runs out.
   let token: Promise<string> | undefined;
-  return {
+  const resource = {
     url,
     authorize: async () => {
       token ??= accessToken(account, wanted).catch((thrown) => {
@@ -44,6 +44,14 @@ export function gsObject(wanted: GsObject): Resource {
         throw thrown;
       });
       return { authorization: `Bearer ${await token}` };
+    },
+  };
+  return {
+    ...resource,
+    instead: ({ statusCode }) => {
+      if (statusCode !== 401) return undefined;
+      token = undefined;
+      return resource;
     },
   };
 }
