@@ -124,7 +124,7 @@ async function install(helm: string, kubeconfig: string): Promise<void> {
   const args = ['upgrade', '--install', 'sluice', `${repository}charts/sluice`];
   args.push('--namespace', 'sluice-system', '--create-namespace', '--wait', '--timeout', '2m');
   // The examples' models come with a package of this repository, not from the network.
-  args.push('--set', 'artifacts.schemes={https,file}', '--kubeconfig', kubeconfig);
+  args.push('--set', 'artifacts.schemes={https,s3,gs,oci,hf,file}', '--kubeconfig', kubeconfig);
   await run(helm, args, { maxBuffer: 2 ** 24 });
 }
 
