@@ -89,16 +89,16 @@ export function gateways(session: () => Session): void {
     });
 
     await t.test('to Gateways: no request is lost while the router stays', async () => {
-      const load = await stage.steadyLoad(20);
+      const load = await stage.steadyLoad(5);
       controller.think('look away');
       await stage.apply(model({ endpoint: { ...gateway, keepFormer: '1m' } }));
       await controller.until('both routes', (routes) => routes.length === 2);
-      await load.more(20);
+      await load.more(5);
       assert.notEqual(ready()?.status, 'True');
       controller.think('accept');
       await world.until('the model to be ready', () => ready()?.status === 'True');
       assert.equal(world.model('vad')?.status?.endpoint?.former, 'router');
-      await load.more(20);
+      await load.more(5);
       await load.stopWithoutLoss();
       await stage.apply(model({ endpoint: gateway }));
     });

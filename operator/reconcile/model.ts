@@ -11,7 +11,7 @@ import { type VersionConfig, versionDeployment } from '../resources/version-depl
 import { EvidenceBook } from './evidence-book.ts';
 import { gatherModel } from './gather.ts';
 import { PortBook } from './port-book.ts';
-import { type Ports, Rejected, type View } from './ports.ts';
+import { type Ports, Rejected } from './ports.ts';
 
 /** What a reconcile tells its controller. */
 export interface Outcome {
@@ -60,8 +60,8 @@ async function publish(
 }
 
 /**
- * Applies the children: a version's before the routes that name it, and an endpoint that is to be before one that is to
- * go. Answers what the API server refused, and what it said.
+ * Applies the children: a version's before the routes that name it, an endpoint that is to be before one that is to go, and
+ * what is to go last. Answers what the API server refused, and what it said.
  */
 async function applyChildren(
   world: Ports,
@@ -87,27 +87,33 @@ async function applyChildren(
       await writer.apply(versionService(workload.version), views.services.get(key));
     });
   }
-  const children: View<KubernetesObject>[] = [views.deployments, views.services];
-  for (const { metadata } of released) {
-    for (const view of children) {
-      const child = view.get(`${metadata.namespace}/${versionChildName(metadata.name)}`);
-      if (child !== undefined && isOwnedBy(child, metadata.uid ?? '')) await writer.delete(child);
-    }
-  }
-  if (observed.model === undefined || endpoint === undefined) return rejected;
   const { model, namespace, name } = observed;
   const service = views.services.get(`${namespace}/${name}`);
-  if (typeof endpoint.service === 'object')
-    await writer.apply(modelService(model, endpoint.service.port), service);
-  for (const [kind, plan] of endpoint.routes) {
-    const versions = observed.versions.map(({ object }) => object);
-    const route = modelRoute({ ...endpoint, model, kind, plan, versions });
-    await attempt(kind, () => writer.apply(route, observed.gatewayRoutes[kind].route));
+  if (model !== undefined && endpoint !== undefined) {
+    if (typeof endpoint.service === 'object')
+      await writer.apply(modelService(model, endpoint.service.port), service);
+    for (const [kind, plan] of endpoint.routes) {
+      const versions = observed.versions.map(({ object }) => object);
+      const route = modelRoute({ ...endpoint, model, kind, plan, versions });
+      await attempt(kind, () => writer.apply(route, observed.gatewayRoutes[kind].route));
+    }
+    for (const route of endpoint.obsolete) await writer.delete(route);
+    if (endpoint.service === 'none') await deleteOwn(writer, service, model);
   }
-  for (const route of endpoint.obsolete) await writer.delete(route);
-  if (endpoint.service === 'none' && service !== undefined && isOwnedBy(service, model.metadata.uid ?? ''))
-    await writer.delete(service);
+  for (const version of released) {
+    const key = `${namespace}/${versionChildName(version.metadata.name)}`;
+    for (const child of [views.deployments.get(key), views.services.get(key)])
+      await deleteOwn(writer, child, version);
+  }
   return rejected;
+}
+
+async function deleteOwn(
+  writer: Ports['writer'],
+  child: KubernetesObject | undefined,
+  owner: KubernetesObject,
+): Promise<void> {
+  if (child !== undefined && isOwnedBy(child, owner.metadata.uid ?? '')) await writer.delete(child);
 }
 
 /** Writes the versions' statuses, then tells what happened, then says when to come back. */
