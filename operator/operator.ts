@@ -13,6 +13,7 @@ import { EventRecorder } from './kube/events.ts';
 import { NotLeading, openFence } from './kube/fence.ts';
 import { LeaderElector } from './kube/lease.ts';
 import { RouterStreams } from './kube/router-streams.ts';
+import { ServerCounters } from './kube/server-counters.ts';
 import { KubeWriter } from './kube/writer.ts';
 import { poolReconciler } from './reconcile/gpu-pool.ts';
 import {
@@ -48,6 +49,7 @@ export class Operator {
   readonly #elector: LeaderElector | undefined;
   readonly #events: EventRecorder;
   readonly #streams: RouterStreams;
+  readonly #servers: ServerCounters;
   readonly #models: Controller;
   readonly #pools: Controller;
   readonly #routers: Controller;
@@ -100,12 +102,14 @@ export class Operator {
           this.#models.enqueue(`${namespace}/${metadata.name}`);
       },
     });
+    this.#servers = new ServerCounters({ clock: systemClock, logger });
     this.#metrics.routers(() => this.#streams.connected);
     const ports: Ports = {
       views: this.#caches,
       writer: new KubeWriter({ client, fence, find: (kind, key) => this.#caches.find(kind, key) }),
       events: this.#events,
       routers: this.#streams,
+      servers: this.#servers,
       now: systemClock.now,
     };
     this.#models = this.#controller('model', modelReconciler(ports, versionConfig(config)));
@@ -150,6 +154,7 @@ export class Operator {
     );
     await withinTime(this.#events.flush(), flushMs);
     this.#streams.stop();
+    await this.#servers.stop();
     await this.#elector?.stop();
     this.#metrics.leader(false);
     await this.#caches.stop();

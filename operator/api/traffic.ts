@@ -12,6 +12,16 @@ export interface Totals {
 
 export const noTotals: Totals = { requests: 0, errors: 0, latency: [], timed: 0 };
 
+/** What the servers of one version counted themselves. */
+export interface ServerTotals {
+  /** Requests that were answered, or failed by the server's fault. */
+  readonly requests: number;
+  readonly failures: number;
+}
+
+/** By version. */
+export type ServerCounts = ReadonlyMap<string, ServerTotals>;
+
 /** Counters of one model at one time. */
 export interface Traffic {
   /** Upper bounds of the latency buckets, milliseconds, ascending. */

@@ -1,5 +1,13 @@
 import type { Model } from '../api/generated/model.ts';
-import { difference, noTotals, type Totals, type Traffic } from '../api/traffic.ts';
+import {
+  difference,
+  noTotals,
+  type ServerCounts,
+  type ServerTotals,
+  type Totals,
+  type Traffic,
+} from '../api/traffic.ts';
+import type { Counts } from '../decide/analysis/e-process.ts';
 import { type AnalysisPolicy, type Evidence, freshEvidence, weigh } from '../decide/analysis/evidence.ts';
 
 /** A comparison: it begins anew when any of these changes. */
@@ -17,9 +25,15 @@ export function comparisonOf(model: Model | undefined): Comparison | undefined {
   return { stable, candidate: candidate.version, startedAt: candidate.startedAt };
 }
 
+/** What was counted until now, by routers and by the servers themselves. */
+export interface Counted {
+  readonly traffic: Traffic;
+  readonly servers: ServerCounts;
+}
+
 interface Page {
   readonly comparison: string;
-  readonly read: Traffic;
+  readonly read: Counted;
   readonly evidence: Evidence;
 }
 
@@ -31,7 +45,7 @@ export class EvidenceBook {
   readonly #pages = new Map<string, Page>();
 
   /** Takes in what was counted since the last reading; without a comparison nothing is kept. */
-  read(key: string, comparison: Comparison | undefined, traffic: Traffic, policy: AnalysisPolicy): Evidence {
+  read(key: string, comparison: Comparison | undefined, read: Counted, policy: AnalysisPolicy): Evidence {
     if (comparison === undefined) {
       this.#pages.delete(key);
       return freshEvidence;
@@ -42,14 +56,31 @@ export class EvidenceBook {
     const counted = (version: string): Totals =>
       known === undefined
         ? noTotals
-        : difference(known.read.versions.get(version) ?? noTotals, traffic.versions.get(version) ?? noTotals);
-    const block = { stable: counted(comparison.stable), candidate: counted(comparison.candidate) };
-    const evidence = weigh(known?.evidence ?? freshEvidence, block, traffic.boundsMs, policy);
-    this.#pages.set(key, { comparison: name, read: traffic, evidence });
+        : difference(
+            known.read.traffic.versions.get(version) ?? noTotals,
+            read.traffic.versions.get(version) ?? noTotals,
+          );
+    const served = (version: string) =>
+      servedSince(known?.read.servers.get(version), read.servers.get(version));
+    const block = {
+      stable: counted(comparison.stable),
+      candidate: counted(comparison.candidate),
+      servers: { stable: served(comparison.stable), candidate: served(comparison.candidate) },
+    };
+    const evidence = weigh(known?.evidence ?? freshEvidence, block, read.traffic.boundsMs, policy);
+    this.#pages.set(key, { comparison: name, read, evidence });
     return evidence;
   }
 
   forget(key: string): void {
     this.#pages.delete(key);
   }
+}
+
+/** What servers counted between two readings; the first reading, and one that went back, only say where they stand. */
+function servedSince(before: ServerTotals | undefined, now: ServerTotals | undefined): Counts {
+  if (before === undefined || now === undefined || now.requests < before.requests)
+    return { hits: 0, total: 0 };
+  const total = now.requests - before.requests;
+  return { hits: Math.min(total, Math.max(0, now.failures - before.failures)), total };
 }

@@ -10,10 +10,10 @@ import type { RouteObserved, RoutesObserved } from '../decide/gateway-routes.ts'
 import type { ModelObserved, RouterObserved, VersionObserved } from '../decide/observed.ts';
 import { optional } from '../decide/rollout/state.ts';
 import { versionChildName } from '../resources/names.ts';
-import { comparisonOf, type EvidenceBook } from './evidence-book.ts';
+import { type Comparison, comparisonOf, type EvidenceBook } from './evidence-book.ts';
 import { byModel, byNamespace, byRouterNamespace, byVersion, versionKey } from './indexes.ts';
 import type { PortBook } from './port-book.ts';
-import type { Ports, RouterReports, View } from './ports.ts';
+import type { Ports, RouterReports, ServerPod, View } from './ports.ts';
 
 /** What an operator remembers between visits, and can do without after a restart. */
 export interface Books {
@@ -25,7 +25,7 @@ export interface Books {
  * @param rejected what the API server said of what it refused last: workloads by name of their ModelVersion, routes by kind
  */
 export function gatherModel(
-  { views, routers }: Pick<Ports, 'views' | 'routers'>,
+  { views, routers, servers }: Pick<Ports, 'views' | 'routers' | 'servers'>,
   { ports, evidence }: Books,
   namespace: string,
   name: string,
@@ -37,6 +37,7 @@ export function gatherModel(
     .by(byModel, `${namespace}/${name}`)
     .map((version) => gatherVersion(views, completeVersion(version), rejected.get(version.metadata.name)));
   const uid = model?.metadata.uid;
+  const comparison = comparisonOf(model);
   const service = views.services.get(`${namespace}/${name}`);
   const portOf = (): number | undefined => {
     if (model === undefined || usesRouter(model))
@@ -55,14 +56,35 @@ export function gatherModel(
     ...optional('concurrency', uid === undefined ? undefined : routers.concurrency(namespace, uid)),
     evidence: evidence.read(
       `${namespace}/${name}`,
-      comparisonOf(model),
-      uid === undefined ? noTraffic : routers.traffic(namespace, uid),
+      comparison,
+      {
+        traffic: uid === undefined ? noTraffic : routers.traffic(namespace, uid),
+        servers:
+          comparison === undefined
+            ? new Map()
+            : servers.counts(`${namespace}/${name}`, serverPods(versions, comparison)),
+      },
       (model?.spec ?? defaultModelSpec).rollout.analysis,
     ),
     ...optional('port', portOf()),
     gatewayRoutes: gatherRoutes(views, `${namespace}/${name}`, uid, rejected),
     foreign: uid === undefined ? [] : foreign(service, uid),
   };
+}
+
+/** Ready pods of the versions that are compared. */
+function serverPods(versions: readonly VersionObserved[], { stable, candidate }: Comparison): ServerPod[] {
+  return versions
+    .filter(({ object: { spec } }) => spec.version === stable || spec.version === candidate)
+    .flatMap(({ object: { spec }, pods }) =>
+      pods
+        .filter(isReady)
+        .flatMap(({ metadata: { uid }, status }) =>
+          uid === undefined || status?.podIP === undefined
+            ? []
+            : { version: spec.version, uid, address: status.podIP, port: spec.server.ports.metrics },
+        ),
+    );
 }
 
 function gatherVersion(

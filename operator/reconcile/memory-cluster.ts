@@ -14,7 +14,7 @@ import type {
   Pod,
   Service,
 } from '../api/kubernetes.ts';
-import { noTraffic, type Traffic } from '../api/traffic.ts';
+import { noTraffic, type ServerCounts, type Traffic } from '../api/traffic.ts';
 import type { DecidedEvent } from '../decide/events.ts';
 import { modelIndexes, podIndexes, serviceIndexes, versionIndexes } from './indexes.ts';
 import type { OptionalView, Ports, View } from './ports.ts';
@@ -84,6 +84,9 @@ export class MemoryCluster implements Ports {
     traffic: (): Traffic => this.counted,
     concurrency: (): number => 0,
   };
+  /** What servers have counted. */
+  served: ServerCounts = new Map();
+  readonly servers = { counts: (): ServerCounts => this.served };
   #serial = 0;
 
   readonly writer: Ports['writer'] = {

@@ -16,7 +16,7 @@ import type {
   Pod,
   Service,
 } from '../api/kubernetes.ts';
-import type { Traffic } from '../api/traffic.ts';
+import type { ServerCounts, Traffic } from '../api/traffic.ts';
 import type { DecidedEvent } from '../decide/events.ts';
 
 /** A cache of one kind. Objects in it must not be changed. */
@@ -88,11 +88,31 @@ export interface RouterReports {
   concurrency(namespace: string, modelUid: string): number | undefined;
 }
 
+/** A ready pod of a version, whose server may count its requests. */
+export interface ServerPod {
+  readonly version: string;
+  readonly uid: string;
+  readonly address: string;
+  /** Port of its metrics. */
+  readonly port: number;
+}
+
+export interface ServerReports {
+  /**
+   * What the servers of a model's versions have counted since this was asked first. Asking makes them be read, and go
+   * on being read for a while; the answer comes at once, and is empty at first.
+   *
+   * @param model `namespace/name`
+   */
+  counts(model: string, pods: readonly ServerPod[]): ServerCounts;
+}
+
 export interface Ports {
   readonly views: Views;
   readonly writer: Writer;
   readonly events: EventSink;
   readonly routers: RouterReports;
+  readonly servers: ServerReports;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
 }

@@ -3,7 +3,7 @@
 import { readable } from '../api/duration.ts';
 import type { Totals } from '../api/traffic.ts';
 import { anytimePValue } from '../decide/analysis/e-process.ts';
-import { falseAlarms } from '../decide/analysis/evidence.ts';
+import { alphas } from '../decide/analysis/evidence.ts';
 import { area, axis, bars, columns, type Point, type Style } from './chart.ts';
 import { countOf, type Moment, type Simulation } from './simulation.ts';
 
@@ -45,8 +45,10 @@ function chart({ moments, scenario }: Simulation, style: Style): string[] {
     });
   const [candidate, stable] = [rate(scenario.candidate), rate(scenario.stable)];
   const worst = Math.max(...candidate, ...stable);
-  const enough = -Math.log(falseAlarms / 2);
-  const proof = drawn(({ evidence: { errors, slowness } }) => Math.max(errors.peak, slowness.peak));
+  const enough = -Math.log(alphas.errors);
+  // Each test has a threshold of its own; what it has beyond the lowest is taken off.
+  const apart = Math.log(alphas.errors / alphas.slowness);
+  const proof = drawn(({ evidence: { errors, slowness } }) => Math.max(errors.peak, slowness.peak - apart));
   return [
     `  Share of ${scenario.candidate}`,
     ...area(

@@ -159,7 +159,8 @@ class Run {
   #visit(): void {
     const world = this.#world;
     const { analysis } = policyOf(this.#scenario.spec);
-    world.evidence = this.#book.read('model', comparisonOf(world.model), this.#read, analysis);
+    const counted = { traffic: this.#read, servers: new Map() };
+    world.evidence = this.#book.read('model', comparisonOf(world.model), counted, analysis);
     const { requeueAfterMs } = world.settle();
     this.#tell();
     this.#startPods();

@@ -76,8 +76,8 @@ export interface ModelRollout {
    */
   readonly approval: boolean;
   /**
-   * How live traffic of the candidate is held against stable's over the same time. Both tests together raise
-   * a false alarm in at most 1 % of rollouts, however often they look.
+   * How live traffic of the candidate is held against stable's over the same time. All tests together raise a
+   * false alarm in at most 1 % of rollouts, however often they look.
    */
   readonly analysis: ModelRolloutAnalysis;
   /**
@@ -99,7 +99,7 @@ export interface ModelRolloutStep {
 }
 
 /**
- * How live traffic of the candidate is held against stable's over the same time. Both tests together raise a
+ * How live traffic of the candidate is held against stable's over the same time. All tests together raise a
  * false alarm in at most 1 % of rollouts, however often they look.
  */
 export interface ModelRolloutAnalysis {

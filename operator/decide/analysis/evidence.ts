@@ -13,14 +13,23 @@ export interface AnalysisPolicy {
   readonly onInconclusive: 'proceed' | 'hold' | 'rollback';
 }
 
-/** Both tests together raise a false alarm in at most this part of all rollouts. */
+/** All tests together raise a false alarm in at most this part of all rollouts. */
 export const falseAlarms = 0.01;
+
+/** What each test may contribute to that. */
+export const alphas = {
+  errors: falseAlarms / 2,
+  slowness: falseAlarms / 4,
+  servers: falseAlarms / 4,
+} as const;
 
 export interface Evidence {
   readonly stable: Totals;
   readonly candidate: Totals;
   readonly errors: EProcess;
   readonly slowness: EProcess;
+  /** Failures by the servers' own count: a test of its own, since many of them are counted by routers too. */
+  readonly servers: EProcess;
 }
 
 export const freshEvidence: Evidence = {
@@ -28,11 +37,14 @@ export const freshEvidence: Evidence = {
   candidate: noTotals,
   errors: noEvidence,
   slowness: noEvidence,
+  servers: noEvidence,
 };
 
 export interface Block {
   readonly stable: Totals;
   readonly candidate: Totals;
+  /** Failed requests by the servers' own count; absent where that is not looked at. */
+  readonly servers?: { readonly stable: Counts; readonly candidate: Counts };
 }
 
 /**
@@ -65,6 +77,10 @@ export function weigh(
             slowerThan(block.candidate, limit),
             1 - policy.latency!.quantile,
           ),
+    servers:
+      block.servers === undefined
+        ? before.servers
+        : observe(before.servers, block.servers.stable, block.servers.candidate, policy.maxErrorIncrease),
   };
 }
 
@@ -78,14 +94,22 @@ export interface Judgement {
 export function judge(evidence: Evidence, policy: AnalysisPolicy): Judgement {
   const { stable, candidate } = evidence;
   const rates = `${rate(candidate)} of ${candidate.requests} requests failed, ${rate(stable)} of stable's ${stable.requests}`;
-  if (anytimePValue(evidence.errors) <= falseAlarms / 2) {
+  if (anytimePValue(evidence.errors) <= alphas.errors) {
     return {
       verdict: 'Fail',
       reason: 'ErrorRate',
       message: `${rates} (p = ${text(anytimePValue(evidence.errors))})`,
     };
   }
-  if (policy.latency !== undefined && anytimePValue(evidence.slowness) <= falseAlarms / 2) {
+  if (anytimePValue(evidence.servers) <= alphas.servers) {
+    const { stable: s, candidate: c } = evidence.servers;
+    return {
+      verdict: 'Fail',
+      reason: 'ErrorRate',
+      message: `${percent(c)} of ${c.total} requests failed by its servers' own count, ${percent(s)} of stable's ${s.total} (p = ${text(anytimePValue(evidence.servers))})`,
+    };
+  }
+  if (policy.latency !== undefined && anytimePValue(evidence.slowness) <= alphas.slowness) {
     const { quantile, maxRatio } = policy.latency;
     const { stable: s, candidate: c } = evidence.slowness;
     return {
