@@ -8,6 +8,7 @@ import type { Model, ModelSpec } from '../api/generated/model.ts';
 import type { ModelVersion, ModelVersionSpec } from '../api/generated/model-version.ts';
 import type { Pod, StatusCondition } from '../api/kubernetes.ts';
 import { type Evidence, freshEvidence } from './analysis/evidence.ts';
+import { contentHash } from './content-hash.ts';
 import type { DecidedEvent } from './events.ts';
 import { container, podOf, readyPod } from './fixtures.ts';
 import type { RouteObserved } from './gateway-routes.ts';
@@ -57,6 +58,14 @@ export class World {
     const running = this.versions.get(version)!;
     running.object = { ...running.object, spec: { ...running.object.spec, ...spec } };
     running.pods = running.pods.map(() => 'starting');
+  }
+
+  /** Another spec altogether; pods start anew when its content differs. */
+  respecify(version: string, spec: ModelVersionSpec): void {
+    const running = this.versions.get(version)!;
+    if (contentHash(running.object.spec) !== contentHash(spec))
+      running.pods = running.pods.map(() => 'starting');
+    running.object = { ...running.object, spec };
   }
 
   /** A change of what does not restart pods. */
