@@ -8,12 +8,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { FaultAction } from '../cluster/api/faults.ts';
 import { outcome, violations } from './outcome.ts';
-import { operatorUser as user, World } from './world.ts';
+import { otherOperators, operatorUser as user, World } from './world.ts';
 
 type Disturb = (world: World, signal: AbortSignal) => Promise<void> | void;
 
 /** Waits for a fact about the cluster. */
-async function until(world: World, what: string, fact: () => Promise<boolean>, ms = 60_000): Promise<void> {
+async function until(world: World, what: string, fact: () => Promise<boolean>, ms = 300_000): Promise<void> {
   const deadline = performance.now() + ms;
   while (!(await fact())) {
     if (performance.now() > deadline) {
@@ -151,6 +151,50 @@ const disturbances: Record<string, Disturb> = {
       world.api.faults.closeWatches({ user }, turn % 2 === 0);
     });
   },
+  'changes and their reversal, of which nobody saw the middle': async (world, signal) => {
+    let turn = 0;
+    await every(900, signal, async () => {
+      turn++;
+      world.api.faults.freezeWatches({ user });
+      await world.flap(turn);
+      // What was held back is never sent: the caches list anew, and see only how it ended.
+      world.api.faults.compact();
+      world.api.faults.closeWatches({ user }, true);
+    });
+  },
+  'pauses after a write, until its consequences have come': async (world, signal) => {
+    const ends = children.map((resource) =>
+      world.api.faults.add({
+        match: { user, verb: writes, resource },
+        action: { type: 'delayAnswer', milliseconds: 400 },
+      }),
+    );
+    await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+    for (const end of ends) end();
+  },
+  'a leader that stands still in the middle of a reconcile, and goes on when another one leads': async (
+    world,
+    signal,
+  ) => {
+    const late: string[] = [];
+    let turns = 0;
+    await every(500, signal, async () => {
+      if (turns === otherOperators) return;
+      const former = await world.suspendOperator({ verb: writes, resource: children }, signal);
+      if (former === undefined) return;
+      const name = world.startOperator(`${user}-${turns + 1}`);
+      await until(world, 'another one leads', async () => (await world.leader()) === name);
+      const end = world.api.faults.observe(({ user: who, verb, resource }) => {
+        if (who === former.user && writes.includes(verb) && resource !== 'leases')
+          late.push(`${verb} ${resource}`);
+      });
+      await former.resume();
+      end();
+      turns++;
+    });
+    assert.ok(turns > 0, 'at least one leader was succeeded');
+    assert.deepEqual(late, [], 'without the lease nothing is written');
+  },
   'caches that see the past': async (world, signal) => {
     await every(400, signal, async () => {
       for (const resource of ['models', 'modelversions', 'pods', 'deployments']) {
@@ -160,28 +204,33 @@ const disturbances: Record<string, Disturb> = {
       world.api.faults.thawWatches();
     });
   },
-  'an operator that dies after every few writes': async (world, signal) => {
-    let left = 3;
+  'an operator that dies after every single write, before it hears of it': async (world, signal) => {
+    let deaths = 0;
+    let dying = false;
     let died = Promise.resolve();
-    const end = world.api.faults.observe((request) => {
-      const { verb, resource } = request;
-      if (request.user !== user || !writes.includes(verb) || !children.includes(resource) || signal.aborted)
-        return;
-      left--;
-      if (left !== 0) return;
-      died = world.killOperator().then(() => {
-        left = 3;
+    const then = () => {
+      if (dying) return;
+      dying = true;
+      deaths++;
+      died = world.killOperator().then(async () => {
+        // As if its lease had run out, which only takes time.
+        await world.expireLease();
+        dying = false;
         world.startOperator();
       });
-    });
+    };
+    const ends = children.map((resource) =>
+      world.api.faults.add({ match: { user, verb: writes, resource }, action: { type: 'dropAnswer', then } }),
+    );
     await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
-    end();
+    for (const end of ends) end();
     await died;
+    assert.ok(deaths > 30, `it died ${deaths} times`);
   },
 };
 
 for (const [name, disturb] of Object.entries(disturbances)) {
-  test(name, { timeout: 180_000 }, async () => {
+  test(name, { timeout: 900_000 }, async () => {
     assert.deepEqual(await story(disturb), clean);
   });
 }

@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
 import { KubeClient } from '../../kube-client/client.ts';
 import { type Connection, connect } from '../../kube-client/connection.ts';
-import { isAlreadyExists } from '../../kube-client/errors.ts';
+import { isAlreadyExists, isNotFound } from '../../kube-client/errors.ts';
 import { loadAccess } from '../../kube-client/kubeconfig.ts';
 import type { KubeObject } from '../../kube-client/object.ts';
 import { type Resource, resources } from '../../kube-client/resources.ts';
@@ -25,8 +25,14 @@ import { Router } from './router.ts';
 
 const repository = fileURLToPath(new URL('../../', import.meta.url));
 export const namespace = 'speech';
-/** Who the operator is, so that faults can be meant for it alone. */
+/** Who the operator is, so that faults can be meant for it alone. One that is to be told apart is `operator-N`. */
 export const operatorUser = 'system:serviceaccount:default:operator';
+export const otherOperators = 5;
+const leaseName = 'sluice-operator';
+
+interface Lease extends KubeObject {
+  readonly spec?: { readonly holderIdentity?: string };
+}
 
 const custom = (plural: string, kind: string, namespaced = true): Resource => ({
   group: 'sluice.dev',
@@ -56,8 +62,10 @@ export class World {
   readonly #folder: string;
   readonly #connection: Connection;
   readonly #stopControllers: () => Promise<void>;
-  #operator: ChildProcess | undefined;
-  #operatorKubeconfig = '';
+  #operator: { readonly child: ChildProcess; readonly user: string } | undefined;
+  /** By user. */
+  readonly #kubeconfigs = new Map<string, string>();
+  #suspended: ChildProcess | undefined;
 
   private constructor(
     folder: string,
@@ -99,6 +107,7 @@ export class World {
   }
 
   async stop(): Promise<void> {
+    this.#suspended?.kill('SIGKILL');
     await this.killOperator();
     await this.router.stop();
     await this.pods.stop();
@@ -108,8 +117,14 @@ export class World {
     rmSync(this.#folder, { recursive: true });
   }
 
-  /** Starts an operator that holds its lease for a short time only, so that a killed one is soon succeeded. */
-  startOperator(): void {
+  /**
+   * Starts an operator that holds its lease for a short time only, so that a killed one is soon succeeded.
+   *
+   * @param user who it is to the API server
+   * @returns the name that it leads by
+   */
+  startOperator(user = operatorUser): string {
+    const name = `operator-${process.hrtime.bigint()}`;
     const flags = [
       '--runtime-image=sluice/runtime:1',
       '--router-replicas=1',
@@ -124,8 +139,8 @@ export class World {
     const child = spawn(process.execPath, ['--max-semi-space-size=8', main, ...flags], {
       env: {
         PATH: process.env['PATH'],
-        KUBECONFIG: this.#operatorKubeconfig,
-        POD_NAME: `operator-${process.hrtime.bigint()}`,
+        KUBECONFIG: this.#kubeconfigs.get(user),
+        POD_NAME: name,
         POD_NAMESPACE: 'default',
         SLUICE_BIND_ADDRESS: '127.0.0.1',
       },
@@ -137,16 +152,97 @@ export class World {
     child.stderr!.on('data', (data) => {
       this.output += data;
     });
-    this.#operator = child;
+    this.#operator = { child, user };
     // One that ends by itself, say because a busy machine kept it from renewing its lease, is restarted as by a kubelet.
     child.once('exit', () => {
-      if (this.#operator === child) this.startOperator();
+      if (this.#operator?.child === child) this.startOperator(user);
     });
+    return name;
+  }
+
+  /**
+   * Stops the operator where it stands when it is about to write; it is the operator no more.
+   *
+   * @returns who it was, and how to let it go on, which resolves when it has ended by itself; undefined when there
+   * was calm before it wrote
+   */
+  async suspendOperator(
+    write: { readonly verb: readonly string[]; readonly resource: readonly string[] },
+    calm: AbortSignal,
+  ): Promise<{ readonly user: string; resume(): Promise<void> } | undefined> {
+    const operator = this.#operator!;
+    const { child, user } = operator;
+    await new Promise<void>((resolve) => {
+      const end = this.api.faults.observe((request) => {
+        if (request.user !== user || !write.verb.includes(request.verb)) return;
+        if (!write.resource.includes(request.resource)) return;
+        child.kill('SIGSTOP');
+        done();
+      });
+      const done = () => {
+        end();
+        resolve();
+      };
+      calm.addEventListener('abort', done, { once: true });
+    });
+    if (calm.aborted) {
+      child.kill('SIGCONT');
+      return undefined;
+    }
+    this.#operator = undefined;
+    this.#suspended = child;
+    return {
+      user,
+      resume: async () => {
+        const ended = once(child, 'exit');
+        child.kill('SIGCONT');
+        await ended;
+        this.#suspended = undefined;
+      },
+    };
+  }
+
+  /** Name of the operator that holds the lease. */
+  async leader(): Promise<string | undefined> {
+    const lease = await this.client.get<Lease>(resources.leases, 'default', leaseName);
+    return lease.spec?.holderIdentity;
+  }
+
+  async expireLease(): Promise<void> {
+    await this.client.delete(resources.leases, 'default', leaseName).catch((error: unknown) => {
+      if (!isNotFound(error)) throw error;
+    });
+  }
+
+  /** Changes what nobody should notice in the end, and changes it back. */
+  async flap(turn: number): Promise<void> {
+    const patch = (resource: Resource, name: string, spec: object) =>
+      this.client.patch(resource, namespace, name, { spec }, { type: 'merge' });
+    const [version] = await this.versions();
+    if (version === undefined) return;
+    const { name } = version.metadata;
+    switch (turn % 3) {
+      case 0:
+        await patch(kinds.versions, name, { replicas: 5 });
+        await patch(kinds.versions, name, { replicas: 2 });
+        return;
+      case 1: {
+        const { spec } = await this.model();
+        await patch(kinds.models, 'vad', { retention: { warm: 0 } });
+        await patch(kinds.models, 'vad', { retention: spec.retention });
+        return;
+      }
+      default: {
+        const { server } = version.spec;
+        await patch(kinds.versions, name, { server: { threads: 7 } });
+        await patch(kinds.versions, name, { server: { threads: server.threads ?? null } });
+      }
+    }
   }
 
   /** Ends the operator as a power cut does. */
   async killOperator(): Promise<void> {
-    const child = this.#operator;
+    const child = this.#operator?.child;
     this.#operator = undefined;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
     child.kill('SIGKILL');
@@ -232,7 +328,12 @@ export class World {
   }
 
   async #admitOperator(): Promise<void> {
-    const name = 'operator';
+    await this.#admit('operator');
+    for (let number = 1; number <= otherOperators; number++) await this.#admit(`operator-${number}`);
+  }
+
+  async #admit(name: string): Promise<void> {
+    const user = `system:serviceaccount:default:${name}`;
     await this.client.create(resources.serviceaccounts, 'default', { metadata: { name } });
     await this.client.create(resources.clusterrolebindings, undefined, {
       metadata: { name },
@@ -240,13 +341,14 @@ export class World {
       subjects: [{ kind: 'ServiceAccount', name, namespace: 'default' }],
     });
     const authority = Buffer.from(this.api.caPem).toString('base64');
-    this.#operatorKubeconfig = join(this.#folder, 'operator.kubeconfig');
+    const file = join(this.#folder, `${name}.kubeconfig`);
+    this.#kubeconfigs.set(user, file);
     const config = {
       'current-context': name,
       clusters: [{ name, cluster: { server: this.api.url, 'certificate-authority-data': authority } }],
       contexts: [{ name, context: { cluster: name, user: name } }],
-      users: [{ name, user: { token: this.api.tokenFor(operatorUser) } }],
+      users: [{ name, user: { token: this.api.tokenFor(user) } }],
     };
-    writeFileSync(this.#operatorKubeconfig, JSON.stringify(config), { mode: 0o600 });
+    writeFileSync(file, JSON.stringify(config), { mode: 0o600 });
   }
 }

@@ -68,10 +68,10 @@ export function versionStatus(version: Seen, part: Part, context: VersionContext
   };
 }
 
-/** Remembered from the moment that all pods were ready until they are scaled to zero. */
-function establishedOf({ ready, wanted, established, observed }: Seen, { runs }: Part): number | undefined {
+/** Remembered from the moment that all pods were ready for as long as the version has a part in serving. */
+function establishedOf({ ready, wanted, established, observed }: Seen, { role }: Part): number | undefined {
   const known = ready >= wanted || observed.object.status?.establishedReplicas !== undefined;
-  return runs && known ? established : undefined;
+  return known && role !== 'idle' && role !== 'failed' ? established : undefined;
 }
 
 /** Why a version that the spec wants is neither stable nor the candidate. */

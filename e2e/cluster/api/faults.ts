@@ -17,8 +17,13 @@ export type FaultAction =
   | { readonly type: 'status'; readonly code: 409 | 429 | 500 | 503; readonly retryAfterSeconds?: number }
   /** Cuts the connection before anything is done. */
   | { readonly type: 'drop' }
-  /** Does what is asked and cuts the connection instead of answering. */
-  | { readonly type: 'dropAnswer' }
+  /**
+   * Does what is asked and cuts the connection instead of answering. With `then`, only what was done is kept quiet
+   * about, after calling it; a refusal is answered.
+   */
+  | { readonly type: 'dropAnswer'; readonly then?: () => void }
+  /** Does what is asked and waits before answering, so that the consequences come first. */
+  | { readonly type: 'delayAnswer'; readonly milliseconds: number }
   /** Waits before doing what is asked. */
   | { readonly type: 'delay'; readonly milliseconds: number };
 
@@ -134,7 +139,10 @@ export class Faults {
           response.destroy();
           return 'answered';
         case 'dropAnswer':
-          response.end = () => response.destroy();
+          dropAnswer(response, action.then);
+          break;
+        case 'delayAnswer':
+          delayAnswer(response, action.milliseconds);
           break;
         case 'delay':
           await wait(action.milliseconds);
@@ -146,4 +154,22 @@ export class Faults {
   private select(filter: FaultFilter): WatchHandle[] {
     return [...this.watches.running].filter((watch) => matches(filter, watch));
   }
+}
+
+function dropAnswer(response: ServerResponse, then: (() => void) | undefined): void {
+  const end = response.end.bind(response) as ServerResponse['end'];
+  response.end = ((...args: Parameters<ServerResponse['end']>) => {
+    if (then === undefined) return response.destroy();
+    if (response.statusCode >= 300) return end(...args);
+    then();
+    return response.destroy();
+  }) as ServerResponse['end'];
+}
+
+function delayAnswer(response: ServerResponse, milliseconds: number): void {
+  const end = response.end.bind(response) as ServerResponse['end'];
+  response.end = ((...args: Parameters<ServerResponse['end']>) => {
+    setTimeout(() => end(...args), milliseconds);
+    return response;
+  }) as ServerResponse['end'];
 }
