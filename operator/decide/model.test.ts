@@ -168,6 +168,24 @@ describe('a rollout', () => {
     assert.equal(world.model?.status?.candidate, undefined);
   });
 
+  it('waits for GPUs until the deadline, says so at once, and fails for the want of them', () => {
+    for (const present of [[], ['ready'] as const]) {
+      const world = serving();
+      world.add('6.0.0');
+      if (present.length > 0) world.run(seconds(40));
+      world.settle();
+      world.pods('6.0.0', ...present, 'unschedulable');
+      world.settle();
+      assert.equal(world.condition('Ready', '6.0.0'), 'False Unschedulable');
+      assert.equal(world.condition('Stalled', '6.0.0'), 'False Settled', 'time may mend it');
+      world.now += seconds(600);
+      world.settle();
+      assert.equal(world.condition('Stalled', '6.0.0'), 'True Unschedulable');
+      assert.equal(world.weight('5.0.0'), 100);
+      assert.match(world.transcript.at(-1)!, /pods were ready after 10 min: .* Insufficient nvidia.com\/gpu/);
+    }
+  });
+
   it('does not wait for ever for its last pod', () => {
     const world = serving();
     world.add('6.0.0');

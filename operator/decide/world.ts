@@ -17,7 +17,7 @@ import type { ModelObserved } from './observed.ts';
 import { optional } from './rollout/state.ts';
 import { weightOf } from './shares.ts';
 
-type PodState = 'starting' | 'ready' | 'crashing';
+export type PodState = 'starting' | 'ready' | 'crashing' | 'unschedulable';
 
 interface Running {
   object: ModelVersion;
@@ -158,6 +158,12 @@ export class World {
   #pod(object: ModelVersion, state: PodState, index: number): Pod {
     const name = `${object.metadata.name}-${index}`;
     if (state === 'ready') return readyPod(object, name);
+    if (state === 'unschedulable') {
+      const reason = 'Unschedulable';
+      const message = '0/3 nodes are available: 3 Insufficient nvidia.com/gpu.';
+      const conditions = [{ type: 'PodScheduled', status: 'False', reason, message }];
+      return podOf(object, name, { phase: 'Pending', conditions });
+    }
     if (state === 'starting') return podOf(object, name, { phase: 'Pending' });
     return podOf(object, name, {
       containerStatuses: [container({ restartCount: 4, lastState: { terminated: { exitCode: 3 } } })],
@@ -175,10 +181,12 @@ export class World {
 
   /** Reconciles until a visit changes nothing; pods and routers stay as they are. */
   settle(): ModelDecision {
+    let before = this.#remembered();
     for (let visit = 0; visit < 50; visit += 1) {
-      const before = this.#remembered();
       const decision = this.reconcile();
-      if (this.#remembered() === before) return decision;
+      const after = this.#remembered();
+      if (after === before) return decision;
+      before = after;
     }
     throw new Error('decisions do not settle');
   }

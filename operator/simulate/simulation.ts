@@ -8,7 +8,7 @@ import type { ModelSpec } from '../api/generated/model.ts';
 import { noTotals, noTraffic, type Totals, type Traffic } from '../api/traffic.ts';
 import type { Evidence } from '../decide/analysis/evidence.ts';
 import { policyOf } from '../decide/policy.ts';
-import { World } from '../decide/world.ts';
+import { type PodState, World } from '../decide/world.ts';
 import { comparisonOf, EvidenceBook } from '../reconcile/evidence-book.ts';
 import type { Source } from './source.ts';
 
@@ -215,7 +215,7 @@ class Run {
     });
   }
 
-  #pods(change: (state: 'starting' | 'ready' | 'crashing') => 'starting' | 'ready' | 'crashing'): void {
+  #pods(change: (state: PodState) => PodState): void {
     const { candidate } = this.#scenario;
     this.#world.pods(candidate, ...this.#world.versions.get(candidate)!.pods.map(change));
   }

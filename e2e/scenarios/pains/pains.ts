@@ -2,11 +2,12 @@
  * What users of other systems suffer from, each pain by its number, and that it does not happen here: the promises are tried on
  * real processes and under real requests, none of which may be lost while a healthy version exists.
  *
- * Four stories, two at a time, each in a namespace of its own.
+ * Five stories, two at a time, each in a namespace of its own.
  */
 import { suite } from 'node:test';
 import type { Session } from '../harness/session.ts';
 import { capacity } from './capacity.ts';
+import { carrying } from './carrying.ts';
 import { failing } from './failing.ts';
 import { rollout } from './rollout.ts';
 import { waiting } from './waiting.ts';
@@ -17,5 +18,6 @@ export function pains(session: () => Session): void {
     failing(session);
     capacity(session);
     waiting(session);
+    carrying(session);
   });
 }
