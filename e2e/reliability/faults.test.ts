@@ -225,7 +225,7 @@ const disturbances: Record<string, Disturb> = {
     await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
     for (const end of ends) end();
     await died;
-    assert.ok(deaths > 30, `it died ${deaths} times`);
+    assert.ok(deaths > 15, `it died ${deaths} times`);
   },
 };
 
