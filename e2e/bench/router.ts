@@ -1,5 +1,5 @@
 /**
- * The router against bare HAProxy with the same fixed split: `node e2e/bench/router.ts [SECONDS]`. Both take turns in
+ * The router against bare HAProxy with the same fixed split: `npm run bench:router [SECONDS]`. Both take turns in
  * one run, so that a busy machine slows both. Prints one line of JSON per measurement, and fails when a bar is not met.
  * Needs wrk and h2load (Debian: apt install wrk nghttp2-client).
  */
@@ -8,6 +8,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { routerPorts } from '#contract';
 import { request, until } from '../../runtime-image/router/testing/client.ts';
 import { findHaproxy } from '../../runtime-image/router/testing/haproxy.ts';
 import { podPorts } from '../../runtime-image/router/testing/pod.ts';
@@ -164,10 +165,10 @@ async function compare(name: string, measure: (address: string) => Promise<Measu
   return line;
 }
 
-/** 100 models × 3 versions × 4 pods in one router: from nothing, one change, and memory. */
+/** As many models as a router has ports, × 3 versions × 4 pods: from nothing, one change, and memory. */
 async function large(world: World): Promise<void> {
   const names = ['1.0.0', '2.0.0', '3.0.0'];
-  const models = Array.from({ length: 100 }, (_, index) => ({
+  const models = Array.from({ length: routerPorts.maxModels }, (_, index) => ({
     name: `m${index}`,
     uid: `u${index}`,
     port: firstPort + index,
@@ -197,7 +198,7 @@ async function large(world: World): Promise<void> {
   const status = await readFile(`/proc/${world.agent.pid}/status`, 'utf8');
   console.log(
     JSON.stringify({
-      name: '100 models × 3 versions × 4 pods',
+      name: `${models.length} models × 3 versions × 4 pods`,
       coldMs: Math.round(coldMs),
       changeP50Ms: Number(median(changes).toFixed(1)),
       changeMaxMs: Number(Math.max(...changes).toFixed(1)),

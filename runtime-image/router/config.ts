@@ -39,7 +39,7 @@ export interface Limits {
   readonly threads: number;
   /** File descriptors that HAProxy may have. */
   readonly descriptors: number;
-  /** Seconds that requests in flight may take after a reload or a stop. */
+  /** Seconds that requests in flight may take after a reload. A stop is bounded by the agent. */
   readonly hardStopAfter: number;
 }
 

@@ -26,6 +26,9 @@ export interface EngineOptions {
 }
 
 const startTimeoutMs = 10_000;
+/** Processes that were replaced and still answer; each takes memory. Before one more, the oldest has to end. */
+const mostFormer = 6;
+const roomTimeoutMs = 2_000;
 
 export class Engine {
   readonly #options: EngineOptions;
@@ -72,6 +75,7 @@ export class Engine {
   }
 
   async #start(): Promise<void> {
+    await this.#makeRoom();
     const answering = await this.#runningPid();
     const running = new Set([answering, this.#current?.pid].filter((pid) => pid !== undefined));
     const takeOver = [
@@ -127,6 +131,18 @@ export class Engine {
         clearTimeout(timer);
       }),
     );
+  }
+
+  /** After many reloads in a row: ends the process whose requests have had the most time, if none ends by itself. */
+  async #makeRoom(): Promise<void> {
+    const deadline = performance.now() + roomTimeoutMs;
+    while (this.#former.size >= mostFormer && performance.now() < deadline) await pause(20);
+    if (this.#former.size < mostFormer) return;
+    const [oldest] = this.#former;
+    this.#options.logger.warn('too many reloads: ending the oldest HAProxy with what it still answers', {
+      pid: oldest?.pid,
+    });
+    oldest?.kill('SIGKILL');
   }
 
   async #runningPid(): Promise<number | undefined> {

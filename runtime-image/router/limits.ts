@@ -22,8 +22,11 @@ function anyAddress(): string {
   return addresses.some((address) => address?.family === 'IPv6') ? '::' : '*';
 }
 
+/** As long as a connection that was upgraded may be silent: what a reload finds under way is not cut off by it. */
+const hardStopAfter = 3600;
+
 /** @param bind address to listen on; undefined: all */
-export function findLimits(bind: string | undefined, hardStopAfter: number): Limits {
+export function findLimits(bind: string | undefined): Limits {
   return {
     bind: bind ?? anyAddress(),
     threads: Math.min(availableParallelism(), 64),

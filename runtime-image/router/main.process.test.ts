@@ -135,7 +135,7 @@ describe('the router', () => {
           () => false,
         ),
       `readiness: ${log}`,
-      10_000,
+      60_000,
     );
     const loaded = loadPackageDefinition(
       loadSync(fileURLToPath(telemetryProto), {

@@ -34,7 +34,7 @@ export async function main(): Promise<void> {
   const namespace = required(source, env.podNamespace);
   const graceSeconds = integer(source, env.gracePeriod, 30, { min: 1, max: 86_400 });
   const bind = optional(source, env.bindAddress);
-  const limits = findLimits(bind, graceSeconds);
+  const limits = findLimits(bind);
   const stop = new Promise<string>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve);
   });

@@ -1,0 +1,164 @@
+/**
+ * How long a change of weights takes from the write at the API to the requests: `npm run bench:changes [CHANGES]`. A
+ * router as the image runs it watches an API and has two pods; all traffic goes back and forth between them under load.
+ * Prints one line of JSON, and fails when a request failed or the 99th percentile is 100 ms or more.
+ */
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import http from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { commands, env, labels, routerPorts } from '#contract';
+import { request, until } from '../../runtime-image/router/testing/client.ts';
+import { FakeApi } from '../../runtime-image/router/testing/fake-api.ts';
+import { findHaproxy } from '../../runtime-image/router/testing/haproxy.ts';
+import { Pod, podPorts } from '../../runtime-image/router/testing/pod.ts';
+
+const changes = Number(process.argv[2] ?? 1000);
+const clients = 8;
+const barMs = 100;
+const prefix = '127.62.1';
+const address = `${prefix}.254`;
+const versions = ['1.0.0', '2.0.0'] as const;
+
+const api = new FakeApi();
+const pods = versions.map((version, index) => new Pod(version, `${prefix}.${index + 1}`));
+const folder = await mkdtemp(join(tmpdir(), 'sluice-bench-changes-'));
+
+function putModel(generation: number): void {
+  const chosen = versions[generation % 2]!;
+  const traffic = versions.map((version) => ({ version, weight: version === chosen ? 100 : 0 }));
+  api.put({
+    apiVersion: 'sluice.dev/v1alpha1',
+    kind: 'Model',
+    metadata: { name: 'm', uid: 'uid-m' },
+    status: { stable: versions[0], traffic, routers: { port: routerPorts.firstModel, generation } },
+  } as never);
+}
+
+for (const pod of pods) {
+  await pod.start();
+  api.put({
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    metadata: { name: `m-${pod.version}`, labels: { [labels.model]: 'm', [labels.version]: pod.version } },
+    addressType: 'IPv4',
+    ports: Object.entries(podPorts).map(([name, port]) => ({ name, port })),
+    endpoints: [{ addresses: [pod.address], conditions: { ready: true } }],
+  } as never);
+}
+putModel(0);
+const server = await api.start();
+const kubeconfig = join(folder, 'kubeconfig');
+await writeFile(
+  kubeconfig,
+  JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Config',
+    'current-context': 'c',
+    clusters: [{ name: 'c', cluster: { server } }],
+    users: [{ name: 'c', user: {} }],
+    contexts: [{ name: 'c', context: { cluster: 'c', user: 'c' } }],
+  }),
+);
+const router = spawn(
+  process.execPath,
+  [join(import.meta.dirname, '..', '..', 'runtime-image', 'main.ts'), commands.route],
+  {
+    env: {
+      PATH: process.env['PATH'],
+      KUBECONFIG: kubeconfig,
+      [env.haproxy]: await findHaproxy(),
+      [env.bindAddress]: address,
+      [env.podName]: 'router-1',
+      [env.podNamespace]: 'ns',
+      [env.routerDir]: join(folder, 'router'),
+      [env.gracePeriod]: '4',
+    },
+    stdio: 'ignore',
+  },
+);
+const routerExit = new Promise((resolve) => router.once('exit', resolve));
+
+/** The version that the newest change gave the traffic to, when it was written, and what came of it. */
+let current = { version: versions[0] as string, at: 0, first: Number.NaN, last: 0, followed: 0 };
+const failures: Record<string, number> = {};
+let requests = 0;
+let running = true;
+
+async function client(): Promise<void> {
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+  while (running) {
+    const change = current;
+    const sent = performance.now();
+    const outcome = await request(address, '/v2/models/m/infer', { body: '{}', agent }).then(
+      ({ status, headers }) => (status === 200 ? String(headers['sluice-version']) : `status ${status}`),
+      (error: Error) => error.message,
+    );
+    requests++;
+    if (!(versions as readonly string[]).includes(outcome)) failures[outcome] = (failures[outcome] ?? 0) + 1;
+    // What was sent before the change may be answered by either.
+    if (change !== current || change.at === 0) continue;
+    if (outcome === change.version) {
+      change.followed++;
+      if (Number.isNaN(change.first)) change.first = sent - change.at;
+    } else change.last = Math.max(change.last, sent - change.at);
+  }
+  agent.destroy();
+}
+
+function quantile(sorted: readonly number[], share: number): number {
+  return Number(
+    (sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN).toFixed(1),
+  );
+}
+
+const firsts: number[] = [];
+const lasts: number[] = [];
+try {
+  await until(
+    () =>
+      request(address, '/v2/models/m/infer', { body: '{}' }).then(
+        ({ headers }) => headers['sluice-version'] === versions[0],
+        () => false,
+      ),
+    'the router answers',
+    30_000,
+  );
+  const work = Array.from({ length: clients }, client);
+  for (let generation = 1; generation <= changes; generation++) {
+    const change = {
+      version: versions[generation % 2] as string,
+      at: performance.now(),
+      first: Number.NaN,
+      last: 0,
+      followed: 0,
+    };
+    current = change;
+    putModel(generation);
+    // So many in a row that a request which followed late would have been seen.
+    await until(() => change.followed >= 3 * clients, `change ${generation}`, 30_000);
+    firsts.push(change.first);
+    lasts.push(change.last);
+  }
+  running = false;
+  await Promise.all(work);
+} finally {
+  running = false;
+  router.kill('SIGTERM');
+  await routerExit;
+  await api.stop();
+  await Promise.all(pods.map((pod) => pod.kill()));
+  await rm(folder, { recursive: true, force: true });
+}
+for (const list of [firsts, lasts]) list.sort((a, b) => a - b);
+console.log(
+  JSON.stringify({
+    changes: firsts.length,
+    requests,
+    failures,
+    firstMs: { p50: quantile(firsts, 0.5), p99: quantile(firsts, 0.99) },
+    lastOldMs: { p50: quantile(lasts, 0.5), p99: quantile(lasts, 0.99), max: quantile(lasts, 1) },
+  }),
+);
+if (Object.keys(failures).length > 0 || quantile(lasts, 0.99) >= barMs) process.exitCode = 1;
