@@ -22,7 +22,7 @@ function put(name: string, content: Buffer): string {
 
 const stage = () => new Stage({ schemes: ['file'], fileRoot: root, maxBytes: 2 ** 28 });
 
-describe('archives', { timeout: 120_000 }, () => {
+describe('archives', () => {
   const content = { 'vad/model.onnx': 'a model', 'vad/data/weights.bin': 'weights' };
   const tar = rawTar([
     { path: './vad/', type: 'Directory' },

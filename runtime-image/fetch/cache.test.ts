@@ -13,7 +13,7 @@ const content = Buffer.alloc(500_000, 'a model ');
 const digest = sha256(content);
 const archive = gzipSync(rawTar([{ path: 'vad/model.onnx', content }]));
 
-describe('the cache', { timeout: 120_000 }, () => {
+describe('the cache', () => {
   let cacheDir: string;
   let server: TestServer;
   let served: Readonly<Record<string, Buffer>>;

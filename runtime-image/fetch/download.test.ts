@@ -21,7 +21,7 @@ const serveStatic: Serve = createRequire(import.meta.url)('serve-handler');
 const partBytes = 1 << 16;
 const content = randomBytes(10 * partBytes + 123);
 
-describe('download', { timeout: 60_000 }, () => {
+describe('download', () => {
   let folder: string;
   beforeEach(() => {
     folder = temporaryFolder();

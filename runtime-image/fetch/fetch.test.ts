@@ -35,7 +35,7 @@ const wellBehaved: Handler = (request, response) => {
   response.end(part);
 };
 
-describe('fetchArtifact', { timeout: 30_000 }, () => {
+describe('fetchArtifact', () => {
   let server: Server;
   let port: number;
   let folder: string;

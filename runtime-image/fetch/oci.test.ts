@@ -37,7 +37,7 @@ const basicOf = ({ username, password }: User): string =>
 /** What every registry has to do, with the fetcher's behaviour that depends on it. */
 function registryContract(name: string, start: () => Promise<Running>, user?: User): void {
   const basic = user === undefined ? undefined : basicOf(user);
-  describe(`oci, with ${name}`, { timeout: 120_000 }, () => {
+  describe(`oci, with ${name}`, () => {
     let running: Running;
     let repository: string;
     let pusher: Pusher;

@@ -17,7 +17,7 @@ const S3rver: new (options: object) => S3Server = createRequire(import.meta.url)
 const keys = { accessKeyId: 'S3RVER', secretAccessKey: 'S3RVER' };
 const content = Buffer.alloc(3_000_000, 'weights ');
 
-describe('s3', { timeout: 60_000 }, () => {
+describe('s3', () => {
   const directory = temporaryFolder();
   let server: S3Server;
   let host: string;

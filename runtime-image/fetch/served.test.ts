@@ -22,7 +22,7 @@ function externalModel(file: string): Buffer {
 
 const weights = Buffer.from(Float32Array.of(10, 20).buffer);
 
-describe('what was fetched is served', { timeout: 120_000 }, () => {
+describe('what was fetched is served', () => {
   let root: string;
   let modelDir: string;
   beforeEach(() => {

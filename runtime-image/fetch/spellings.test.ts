@@ -59,7 +59,7 @@ const ways: Readonly<Record<string, (host: string) => Partial<FetchConfig>>> = {
   }),
 };
 
-describe('addresses that are not public', { timeout: 120_000 }, () => {
+describe('addresses that are not public', () => {
   for (const [way, config] of Object.entries(ways)) {
     it(`are refused in every spelling by ${way}`, async () => {
       const property = fc.asyncProperty(forbidden, fc.constantFrom(...spellings), async (address, spell) => {
