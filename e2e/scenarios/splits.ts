@@ -34,6 +34,8 @@ export function splits(session: () => Session): void {
         );
       });
 
+    // It is there with the defaults first, which must not stand in the way of a split.
+    await stage.apply(model());
     await stage.apply(
       split(7, 3),
       version({ version: '5.0.0', weights: 'v5', spec: { replicas: 1 } }),

@@ -6,7 +6,6 @@ import type { ModelVersion, ModelVersionSpec } from './generated/model-version.t
  * `crds/models.sluice.dev.yaml`.
  */
 export const defaultModelSpec: ModelSpec = {
-  serve: { version: 'latest' },
   rollout: {
     strategy: 'canary',
     steps: [
@@ -53,15 +52,15 @@ export function completeVersion(version: ModelVersion): ModelVersion {
 }
 
 /**
- * The value with the defaults of absent fields, at every depth; lists, and `serve`, are taken as they are. A value
- * that lacks nothing is given back itself.
+ * The value with the defaults of absent fields, at every depth; lists are taken as they are. A value that lacks nothing
+ * is given back itself.
  */
 function filled<T>(defaults: T, value: T | undefined): T {
   if (value === undefined) return defaults;
   if (!isObject(defaults) || !isObject(value)) return value;
   const given = value as Readonly<Record<string, unknown>>;
   const changed = Object.entries(defaults).flatMap(([name, standard]) => {
-    const field = name === 'serve' ? (given[name] ?? standard) : filled(standard, given[name]);
+    const field = filled(standard, given[name]);
     return field === given[name] ? [] : [[name, field]];
   });
   return changed.length === 0 ? value : { ...value, ...Object.fromEntries(changed) };

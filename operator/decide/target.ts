@@ -28,11 +28,11 @@ const unchanged = (reason: ModelFailureReason, message: string): TargetDecision 
 });
 
 /**
- * Looks up what `spec.serve` asks for. `latest` is the newest version that has not failed with its present content;
+ * Looks up what `spec.serve` asks for; absent, it asks for `latest`. That is the newest version that has not failed with its present content;
  * something that does not exist leaves everything as it is.
  */
 export function targetOf(
-  serve: ModelSpec['serve'],
+  serve: ModelSpec['serve'] = { version: 'latest' },
   versions: ReadonlyMap<string, Choice>,
   latched: readonly Latch[],
 ): TargetDecision {

@@ -33,8 +33,7 @@ function specOf({ model }: Options) {
   if (model === undefined) return defaultModelSpec;
   try {
     const spec = readModel(readFileSync(model, 'utf8'));
-    if (spec.serve.version === undefined)
-      throw new Error('spec.serve: without a version there is no rollout');
+    if (spec.serve?.split !== undefined) throw new Error('spec.serve: without a version there is no rollout');
     return spec;
   } catch (error) {
     throw new Error(`--model ${model}: ${(error as Error).message}`, { cause: error });

@@ -65,7 +65,7 @@ export function rollout(session: () => Session): void {
       const { spec, status } = (await get('model/vad')) as Managed & {
         status: { stable: string; candidate?: unknown };
       };
-      assert.equal(status.stable, (spec as ModelSpec).serve.version);
+      assert.equal(status.stable, (spec as ModelSpec).serve?.version);
       assert.equal(status.candidate, undefined);
       await stage.serves('vad', '6.0.0');
     });
@@ -132,9 +132,9 @@ export function rollout(session: () => Session): void {
       }
       const current = recorded.model('vad').filter((state) => kstatus(state) === 'Current' && state.status);
       for (const { spec, status } of current) {
-        assert.equal(status?.stable, spec.serve.version, 'Current only when what is asked for serves');
+        assert.equal(status?.stable, spec.serve?.version, 'Current only when what is asked for serves');
       }
-      const asked = underWay().filter(({ spec }) => spec.serve.version === '6.0.0');
+      const asked = underWay().filter(({ spec }) => spec.serve?.version === '6.0.0');
       assert.deepEqual(
         asked.map(kstatus),
         asked.map(() => 'InProgress'),

@@ -20,8 +20,8 @@ export interface Model {
 }
 
 export interface ModelSpec {
-  /** What is served; exactly one of version and split. */
-  readonly serve: ModelServe;
+  /** What is served; exactly one of version and split. When absent, version: latest. */
+  readonly serve?: ModelServe;
   /** How traffic moves to another version. */
   readonly rollout: ModelRollout;
   /** When a candidate loses its traffic. */
@@ -49,7 +49,7 @@ export interface ModelSpec {
   readonly endpoint: ModelEndpoint;
 }
 
-/** What is served; exactly one of version and split. */
+/** What is served; exactly one of version and split. When absent, version: latest. */
 export interface ModelServe {
   /** latest: the newest version that has not failed. Otherwise the version to roll to. */
   readonly version?: string;
