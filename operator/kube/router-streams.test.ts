@@ -183,6 +183,15 @@ test('a ready router from which nothing comes for long counts as lost, until it 
   assert.equal(streams.lost('ns', 'router-0'), false, 'one that is not ready is not waited for anyway');
 });
 
+test('what is in flight and counted is known from the first report on', async () => {
+  tell(pod());
+  await until('a stream', () => router.streams.length === 1);
+  assert.equal(streams.concurrency('ns', 'm1'), undefined);
+  router.report(4);
+  await until('what is in flight', () => streams.concurrency('ns', 'm1') === 3);
+  assert.equal(streams.traffic('ns', 'm1').versions.get('5.0.0')?.requests, 0, 'what was before is nobody’s');
+});
+
 test('after the end nothing is held open', async () => {
   tell(pod());
   await until('a stream', () => router.streams.length === 1);

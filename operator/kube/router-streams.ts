@@ -18,39 +18,8 @@ import { isReady, type Pod } from '../api/kubernetes.ts';
 import type { Traffic } from '../api/traffic.ts';
 import type { Clock } from '../engine/clock.ts';
 import type { RouterReports } from '../reconcile/ports.ts';
-import { ConcurrencyLedger } from './concurrency-ledger.ts';
-import { TrafficLedger } from './traffic-ledger.ts';
-
-export interface VersionReport {
-  readonly version: string;
-  /** Servers that may get requests now. */
-  readonly servers: number;
-  /** Since the start of the epoch. */
-  readonly requests: number;
-  readonly errors: number;
-  /** Requests being answered now. */
-  readonly inFlight: number;
-  /** Requests per latency bucket. */
-  readonly latency: readonly number[];
-  /** Requests that latency is estimated from. */
-  readonly timed: number;
-}
-
-export interface ModelReport {
-  readonly model: string;
-  readonly uid: string;
-  readonly generation: number;
-  readonly versions: readonly VersionReport[];
-}
-
-export interface Report {
-  readonly router: string;
-  /** Changes when counters start again from zero. */
-  readonly epoch: string;
-  /** Upper bounds of the latency buckets, milliseconds. */
-  readonly latencyBoundsMs: readonly number[];
-  readonly models: readonly ModelReport[];
-}
+import { RouterLedger } from './router-ledger.ts';
+import type { Report } from './router-report.ts';
 
 export interface RouterStreamsOptions {
   readonly pods: { subscribe(handler: (change: Change<Pod>) => void): () => void };
@@ -81,8 +50,7 @@ export class RouterStreams implements RouterReports {
   readonly #options: RouterStreamsOptions;
   /** By `namespace/pod`. */
   readonly #streams = new Map<string, RouterStream>();
-  readonly #ledger = new TrafficLedger();
-  readonly #concurrency = new ConcurrencyLedger();
+  readonly #ledger = new RouterLedger();
   #unsubscribe: (() => void) | undefined;
 
   constructor(options: RouterStreamsOptions) {
@@ -109,11 +77,11 @@ export class RouterStreams implements RouterReports {
   }
 
   traffic(namespace: string, modelUid: string): Traffic {
-    return this.#ledger.of(namespace, modelUid);
+    return this.#ledger.traffic(namespace, modelUid);
   }
 
   concurrency(namespace: string, modelUid: string): number | undefined {
-    return this.#concurrency.peak(namespace, modelUid, this.#options.clock.now());
+    return this.#ledger.peak(namespace, modelUid, this.#options.clock.now());
   }
 
   /** The last reports of the routers of a namespace that are connected now, by pod. */
@@ -138,17 +106,26 @@ export class RouterStreams implements RouterReports {
     if (current?.address === address) return;
     current?.close();
     this.#streams.delete(key);
-    this.#concurrency.close(key);
-    if (now === undefined) this.#ledger.close(key);
-    if (address !== undefined)
-      this.#streams.set(
-        key,
-        new RouterStream(key, address, this.#options, (namespace, report) => {
-          this.#ledger.take(namespace, key, report);
-          this.#concurrency.take(namespace, key, report, this.#options.clock.now());
-        }),
-      );
+    const [namespace, pod] = key.split('/') as [string, string];
+    if (now === undefined) this.#ledger.forget(namespace, pod);
+    else if (address === undefined) this.#ledger.excuse(namespace, pod);
+    if (address === undefined) return;
+    this.#ledger.expect(namespace, pod);
+    const listener: Listener = {
+      onReport: (report) => this.#ledger.take(namespace, pod, report, this.#options.clock.now()),
+      onEnd: () => this.#ledger.silence(namespace, pod),
+      onLost: () => this.#ledger.excuse(namespace, pod),
+    };
+    this.#streams.set(key, new RouterStream(key, address, this.#options, listener));
   }
+}
+
+/** Of one stream. */
+interface Listener {
+  readonly onReport: (report: Report) => void;
+  /** Until the next report nobody knows what the router does. */
+  readonly onEnd: () => void;
+  readonly onLost: () => void;
 }
 
 /** The stream to one pod, opened again whenever it ends. */
@@ -163,19 +140,14 @@ class RouterStream {
   readonly #client: InstanceType<ServiceClientConstructor>;
   readonly #backOff = new BackOff({ baseMs: 100, capMs: 5_000 });
   readonly #intervalMs: number;
-  readonly #onReport: (namespace: string, report: Report) => void;
+  readonly #listener: Listener;
   #call: ClientReadableStream<Report> | undefined;
   #cancelTimer: () => void = () => {};
   #cancelLoss: () => void = () => {};
   #closed = false;
 
-  constructor(
-    key: string,
-    address: string,
-    options: RouterStreamsOptions,
-    onReport: (namespace: string, report: Report) => void,
-  ) {
-    this.#onReport = onReport;
+  constructor(key: string, address: string, options: RouterStreamsOptions, listener: Listener) {
+    this.#listener = listener;
     this.address = address;
     this.#key = key;
     this.#namespace = key.slice(0, key.indexOf('/'));
@@ -216,7 +188,7 @@ class RouterStream {
       this.#backOff.reset();
       this.#watchSilence(call);
       this.#watchLoss();
-      this.#onReport(this.#namespace, report);
+      this.#listener.onReport(report);
       this.#set(report);
     });
     // `error` comes before `end` or without it; whichever comes first ends this call.
@@ -241,6 +213,7 @@ class RouterStream {
     const ms = this.#options.lostAfterMs ?? 30_000;
     this.#cancelLoss = this.#options.clock.setTimer(ms, () => {
       this.lost = true;
+      this.#listener.onLost();
       this.#options.logger.warn(`router ${this.#key} is ready, but has said nothing for ${ms} ms`);
       this.#options.onLost(this.#namespace);
     });
@@ -250,6 +223,7 @@ class RouterStream {
     if (this.#closed || this.#call !== call) return;
     this.#call = undefined;
     this.#cancelTimer();
+    this.#listener.onEnd();
     const ms = this.#backOff.next();
     this.#options.logger.warn(`stream to router ${this.#key} ended: ${why}`, { retryMs: Math.round(ms) });
     this.#set(undefined);

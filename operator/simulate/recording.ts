@@ -3,10 +3,10 @@
  * time in `at` when it has one. Counters only grow; numbers may be written as text, as protobuf's JSON does.
  */
 
-import { noTraffic, type Totals, type Traffic } from '../api/traffic.ts';
+import { noTraffic, type Traffic } from '../api/traffic.ts';
 import { compareVersions } from '../decide/version-order.ts';
-import type { Report } from '../kube/router-streams.ts';
-import { TrafficLedger } from '../kube/traffic-ledger.ts';
+import { RouterLedger } from '../kube/router-ledger.ts';
+import type { Report } from '../kube/router-report.ts';
 import type { Source } from './source.ts';
 
 const namespace = 'recorded';
@@ -21,11 +21,9 @@ interface Frame {
 export class Recording implements Source {
   readonly unanswered = 0;
   readonly #frames: readonly Frame[];
-  readonly #first: Traffic;
 
   private constructor(frames: readonly Frame[]) {
     this.#frames = frames;
-    this.#first = frames[0]!.traffic;
   }
 
   /**
@@ -33,7 +31,7 @@ export class Recording implements Source {
    * @throws Error that names the line which is wrong
    */
   static parse(text: string, model?: string): Recording {
-    const ledger = new TrafficLedger();
+    const ledger = new RouterLedger();
     const frames: Frame[] = [];
     let first: number | undefined;
     const lines = text.split('\n').map((line) => line.trim());
@@ -43,8 +41,8 @@ export class Recording implements Source {
         const { at, report } = reportOf(JSON.parse(line), model);
         const time = at ?? (first ?? 0) + frames.length * 1_000;
         first ??= time;
-        ledger.take(namespace, `${namespace}/${report.router}`, report);
-        const traffic = ledger.of(namespace, uid);
+        ledger.take(namespace, report.router, report, time);
+        const traffic = ledger.traffic(namespace, uid);
         const atMs = time - first;
         if (atMs < (frames.at(-1)?.atMs ?? 0)) throw new Error('at: it lies before the line before');
         // Routers that report at the same time make one frame.
@@ -71,26 +69,10 @@ export class Recording implements Source {
 
   advance(): void {}
 
-  /** Since the recording's first line, so that what was counted before it is nobody's. */
+  /** Since each router's first line: what was counted before it is nobody's. */
   read(atMs: number): Traffic {
-    const { boundsMs, versions } = this.#frames.findLast((frame) => frame.atMs <= atMs)?.traffic ?? noTraffic;
-    return {
-      boundsMs,
-      versions: new Map(
-        [...versions].map(([version, totals]) => [version, since(this.#first.versions.get(version), totals)]),
-      ),
-    };
+    return this.#frames.findLast((frame) => frame.atMs <= atMs)?.traffic ?? noTraffic;
   }
-}
-
-function since(before: Totals | undefined, now: Totals): Totals {
-  if (before === undefined) return now;
-  return {
-    requests: now.requests - before.requests,
-    errors: now.errors - before.errors,
-    latency: now.latency.map((count, bucket) => count - (before.latency[bucket] ?? 0)),
-    timed: now.timed - before.timed,
-  };
 }
 
 /** One line for `Recording` to read again. */
