@@ -1,5 +1,6 @@
 /** Archives, good and hostile, on their way through the fetcher. */
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -158,6 +159,26 @@ describe('archives', () => {
       ['text.tar', Buffer.from('no archive '.repeat(100))],
       ['text.zip', Buffer.from('no archive '.repeat(100))],
       ['cut.zip', zip.subarray(0, -30)],
+    ] as const) {
+      await it.refuses({ uri: put(name, damaged) }, 'ArtifactCorrupt', /the archive cannot be read/);
+    }
+  });
+
+  it('says so as well when it breaks in the middle of an entry', async () => {
+    using it = stage();
+    const large = rawTar([
+      { path: 'first.bin', content: 'first' },
+      { path: 'model.onnx', content: randomBytes(1_000_000) },
+    ]);
+    const packed = gzipSync(large);
+    const flipped = Buffer.from(packed);
+    flipped.fill(0xff, packed.length >> 1, (packed.length >> 1) + 64);
+    for (const [name, damaged] of [
+      ['half.tar', large.subarray(0, 500_001)],
+      ['blocks.tar', large.subarray(0, 1000 * 512)],
+      ['half.tar.gz', packed.subarray(0, 500_000)],
+      ['half.tar.zst', zstdCompressSync(large).subarray(0, 500_000)],
+      ['flipped.tar.gz', flipped],
     ] as const) {
       await it.refuses({ uri: put(name, damaged) }, 'ArtifactCorrupt', /the archive cannot be read/);
     }

@@ -22,6 +22,10 @@ export async function untar(path: string, extractor: Extractor): Promise<void> {
     // Decompression is ours, and a compressed archive within the archive is a file like any other.
     brotli: false,
     onReadEntry: (entry) => {
+      if (failed.signal.aborted) {
+        entry.resume();
+        return;
+      }
       const taken = writing.then(() => take(entry, extractor));
       writing = taken;
       taken.catch((thrown) => {
@@ -51,8 +55,12 @@ export async function untar(path: string, extractor: Extractor): Promise<void> {
       : pipeline(packed, decompress, feed, { signal }));
     await writing;
   } catch (thrown) {
+    failed.abort(thrown);
+    const reason: unknown = failed.signal.reason;
+    // Whoever reads an entry waits for its rest, which does not come any more: the parser has to end it.
+    parser.on('error', () => undefined);
+    parser.end();
     await writing.catch(() => undefined);
-    const reason: unknown = failed.signal.aborted ? failed.signal.reason : thrown;
     if (reason instanceof Failure) throw reason;
     const why = reason instanceof Error ? reason.message : String(reason);
     throw new Failure('ArtifactCorrupt', `the archive cannot be read: ${why}`, { cause: reason });
