@@ -344,6 +344,25 @@ describe('oci, with a registry that asks for tokens', () => {
     }
   });
 
+  it('does not tell its password to whom a redirect leads', async () => {
+    await using other: TestServer = await TestServer.start((_, response) => {
+      const realm = `Bearer realm="http://${other.host}/token",service="x"`;
+      response.writeHead(401, { 'www-authenticate': realm }).end();
+    });
+    await using server = await TestServer.start((request, response) =>
+      response.writeHead(307, { location: `http://${other.host}${request.url}` }).end(),
+    );
+    using it = new Stage({
+      privateHosts: [`http://${server.host}`, `http://${other.host}`],
+      credentials: { authorization: basic },
+    });
+    await it.refuses({ uri: `oci://${server.host}/vad:1` }, 'ArtifactUnauthorized', /status 401/);
+    assert.deepEqual(
+      other.requests.map(({ url, headers }) => [url, headers['authorization']]),
+      [['/v2/vad/manifests/1', undefined]],
+    );
+  });
+
   it('refuses manifests that are not what they should be', async () => {
     const digest = `sha256:${'0'.repeat(64)}`;
     const layer = { mediaType: rawType, digest, size: 1 };

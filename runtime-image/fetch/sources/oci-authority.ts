@@ -34,6 +34,8 @@ export class RegistryAuthority {
       instead: async (answer, asked) => {
         const challenge = header(answer, 'www-authenticate');
         if (answer.statusCode !== 401 || challenge === undefined) return undefined;
+        // Whoever a redirect leads to does not say where the registry's password goes.
+        if (asked.origin !== new URL(url).origin) return undefined;
         // Also when a token has run out in the middle of a long download.
         this.#headers = await this.#answerTo(challenge, asked);
         return resource;
