@@ -138,6 +138,36 @@ describe('download', () => {
     }
   });
 
+  it('takes no part for the whole', async () => {
+    const part = content.subarray(0, 1000);
+    await using server = await TestServer.start((_, response) => {
+      response.writeHead(206, { etag: '"1"', 'content-range': `bytes 0-999/${content.length}` }).end(part);
+    });
+    await assert.rejects(fetchFrom(server), {
+      reason: 'ArtifactCorrupt',
+      message: `${server.url}/model.onnx answered with status 206, a part that was not asked for`,
+    });
+    assert.equal(server.requests.length, 1);
+  });
+
+  it('goes on until all is here when the server sends less than was asked for', async () => {
+    await using server = await TestServer.start((request, response) => {
+      const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
+      if (from === 0) {
+        response.writeHead(200, { etag: '"1"', 'content-length': content.length });
+        return void response.write(content.subarray(0, 200_000), () => response.destroy());
+      }
+      const part = content.subarray(from, from + 200_000);
+      response.writeHead(206, {
+        etag: '"1"',
+        'content-length': part.length,
+        'content-range': `bytes ${from}-${from + part.length - 1}/${content.length}`,
+      });
+      response.end(part);
+    });
+    assert.equal((await fetchFrom(server)).sha256, sha256(content));
+  });
+
   it('begins again when the content has become shorter than what is here', async () => {
     const short = content.subarray(0, 1000);
     await using server = await TestServer.start((request, response) => {

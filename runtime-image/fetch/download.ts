@@ -111,13 +111,20 @@ async function inParts(answer: Answer, state: Download, options: DownloadOptions
 function expectTotal(answer: Answer, state: Download, options: DownloadOptions): void {
   const length = header(answer, 'content-length');
   if (length !== undefined) {
-    const total = state.into.bytes + Number(length);
+    // A part may be shorter than what was asked for; the rest is asked for again.
+    const total = wholeOf(answer) ?? state.into.bytes + Number(length);
     state.into.expect(total);
     state.total = total;
     options.onTotal?.(total);
   }
   // A time has the resolution of a second, in which content can change: it will do only where the digest decides anyway.
   state.validator = strongTag(answer) ?? (options.verified ? header(answer, 'last-modified') : undefined);
+}
+
+/** Bytes of the content that an answer has a part of, if it says so. */
+function wholeOf(answer: Answer): number | undefined {
+  const whole = /^bytes \d+-\d+\/(\d+)$/.exec(header(answer, 'content-range') ?? '')?.[1];
+  return answer.statusCode === 206 && whole !== undefined ? Number(whole) : undefined;
 }
 
 /** An entity tag that promises equal bytes, which a weak one does not. */

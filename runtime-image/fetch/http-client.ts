@@ -50,7 +50,8 @@ export class HttpClient {
   /** An answer that has the content, all of it or a part. @throws Failure, Transient, or what the connection threw */
   async open(resource: Resource, headers: Headers = {}): Promise<Answer> {
     const { answer, url } = await this.send(resource, headers);
-    if (answer.statusCode === 200 || answer.statusCode === 206) return answer;
+    const asksForPart = headers['range'] !== undefined;
+    if (answer.statusCode === 200 || (answer.statusCode === 206 && asksForPart)) return answer;
     await discard(answer);
     const other = await resource.instead?.(answer, url);
     if (other !== undefined) {
@@ -149,6 +150,7 @@ export function refusedStatus(url: URL, status: number): Error {
   const text = `${plain(url.href)} answered with status ${status}`;
   if (status === 401 || status === 403 || status === 407) return new Failure('ArtifactUnauthorized', text);
   if (status === 404 || status === 410) return new Failure('ArtifactNotFound', text);
+  if (status === 206) return new Failure('ArtifactCorrupt', `${text}, a part that was not asked for`);
   if (status === 416) return new RangeRefused(text);
   if (status === 408 || status === 429 || status >= 500) return new Transient(text);
   return new Failure('ArtifactRefused', text);
