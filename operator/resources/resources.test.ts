@@ -129,7 +129,7 @@ describe('the Deployment of a version', () => {
     assert.equal(envValue(fetch, 'SLUICE_ARTIFACT_PRIVATE_HOSTS'), 'store.internal:9000');
     assert.deepEqual((pod['volumes'] as unknown[]).at(-1), {
       name: 'credentials',
-      secret: { secretName: 'store' },
+      secret: { secretName: 'store', optional: true },
     });
     const server = pod.containers[0]!;
     assert.ok(!JSON.stringify(server).includes('credentials'), 'the server does not see them');

@@ -119,7 +119,8 @@ function fetchMounts({ spec }: ModelVersion, { schemes }: ArtifactPolicy): reado
       : [
           {
             name: volumes.credentials,
-            source: { secret: { secretName: credentials.secretName } },
+            // Where it is missing `fetch` says so, which it could not if the pod waited for it.
+            source: { secret: { secretName: credentials.secretName, optional: true } },
             mountPath: paths.credentials,
             readOnly: true,
             variable: env.artifactCredentials,

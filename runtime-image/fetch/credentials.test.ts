@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, beforeEach, describe, it } from 'node:test';
 import { temporaryFolder } from '../testing/process.ts';
@@ -20,7 +20,18 @@ describe('readCredentials', () => {
 
   it('is nothing without a Secret', () => {
     assert.deepEqual(readCredentials(undefined), {});
-    assert.deepEqual(readCredentials(join(folder, 'absent')), {});
+  });
+
+  it('waits for a Secret that is to be there and is not, or has nothing yet', () => {
+    const missing = {
+      reason: 'ArtifactUnauthorized',
+      message: 'the Secret of artifact.credentials does not exist, or is empty',
+    };
+    assert.throws(() => readCredentials(join(folder, 'absent')), missing);
+    // What the kubelet mounts for an optional Secret that is missing.
+    mkdirSync(join(folder, '..2026_01_01'));
+    symlinkSync('..2026_01_01', join(folder, '..data'));
+    assert.throws(() => readCredentials(folder), missing);
   });
 
   it('reads a user with a password', () => {

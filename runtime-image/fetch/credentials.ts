@@ -45,9 +45,19 @@ const manyLines: ReadonlySet<Field> = new Set(['serviceAccount', 'dockerConfig',
 /** A Secret cannot hold more. */
 const maxBytes = 2 ** 20;
 
-/** @throws Failure ConfigurationInvalid when the Secret holds nothing that is understood, or half of a pair */
+/**
+ * @param folder undefined when no Secret is asked for
+ * @throws Failure ArtifactUnauthorized when there is no Secret yet; ConfigurationInvalid when it holds nothing that is
+ *   understood, or half of a pair
+ */
 export function readCredentials(folder: string | undefined): Credentials {
-  if (folder === undefined || !existsSync(folder)) return {};
+  if (folder === undefined) return {};
+  // The kubelet links its own entries, which begin with two dots, to where the keys lie.
+  const found = existsSync(folder) ? readdirSync(folder).filter((name) => !name.startsWith('..')) : [];
+  if (found.length === 0) {
+    const message = 'the Secret of artifact.credentials does not exist, or is empty';
+    throw new Failure('ArtifactUnauthorized', message);
+  }
   const read = (field: Field): string | undefined => {
     for (const key of spellings[field]) {
       const value = readKey(folder, key, manyLines.has(field));
@@ -79,8 +89,7 @@ export function readCredentials(folder: string | undefined): Credentials {
   };
   if (Object.keys(credentials).length === 0) {
     const known = Object.values(spellings).map(([key]) => key);
-    const found = readdirSync(folder).filter((name) => !name.startsWith('..'));
-    throw invalid(`has ${found.join(', ') || 'no key'}; understood are ${known.join(', ')}`);
+    throw invalid(`has ${found.join(', ')}; understood are ${known.join(', ')}`);
   }
   return credentials;
 }
