@@ -198,6 +198,7 @@ export const failureReasons = [
   'ArtifactTooLarge',
   'ArtifactUnsupported',
   'ArtifactUnsafe',
+  'VolumeFull',
   'ModelInvalid',
   'GoldenMismatch',
   'ConfigurationInvalid',

@@ -37,6 +37,14 @@ const table: [name: string, status: Pod['status'], reason: string | undefined, t
     false,
   ],
   [
+    'a node without room, which another pod may find',
+    {
+      initContainerStatuses: [container({ name: 'fetch', state: ended(1, { message: said('VolumeFull') }) })],
+    },
+    'VolumeFull',
+    false,
+  ],
+  [
     'a fetch that cannot explain itself',
     { initContainerStatuses: [container({ name: 'fetch', state: ended(137) })] },
     'ArtifactFetchFailed',

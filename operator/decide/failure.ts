@@ -20,7 +20,11 @@ export interface Failure {
 const crashLoopRestarts = 3;
 
 /** Reasons of `fetch` that another try may mend. */
-const transient: ReadonlySet<FailureReason> = new Set(['ArtifactUnreachable', 'ArtifactUnauthorized']);
+const transient: ReadonlySet<FailureReason> = new Set([
+  'ArtifactUnreachable',
+  'ArtifactUnauthorized',
+  'VolumeFull',
+]);
 
 /** The termination message of a process of our image, or undefined when the text is something else. */
 export function parseTermination(text: string | undefined): TerminationMessage | undefined {

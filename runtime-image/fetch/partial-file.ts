@@ -69,7 +69,7 @@ export class PartialFile {
     this.#budget.expect(total - this.bytes, total);
   }
 
-  /** Appends. @throws Failure ArtifactTooLarge, also when the volume is full */
+  /** Appends. @throws Failure ArtifactTooLarge, VolumeFull */
   async write(chunk: Uint8Array): Promise<void> {
     const at = this.bytes;
     this.#hash.update(chunk);
@@ -77,7 +77,7 @@ export class PartialFile {
     this.#hashed = this.bytes;
   }
 
-  /** Anywhere, without hashing: `hashUpTo` follows. @throws Failure ArtifactTooLarge */
+  /** Anywhere, without hashing: `hashUpTo` follows. @throws Failure ArtifactTooLarge, VolumeFull */
   async writeAt(position: number, chunk: Uint8Array): Promise<void> {
     this.#budget.take(chunk.byteLength);
     this.bytes += chunk.byteLength;
@@ -143,10 +143,11 @@ export class PartialFile {
   }
 }
 
+/** What writing threw. The node's disk is full of whatever is on it, so the artifact is not to blame: another pod may have room. */
 export function full(thrown: unknown): never {
-  if (isFull(thrown))
-    throw new Failure('ArtifactTooLarge', 'the artifact does not fit on the volume', { cause: thrown });
-  throw thrown;
+  if (!isFull(thrown)) throw thrown;
+  const message = 'the volume of the model folder has no room for the artifact';
+  throw new Failure('VolumeFull', message, { cause: thrown });
 }
 
 export const isFull = (thrown: unknown): boolean =>

@@ -58,7 +58,7 @@ export class Staging {
     this.budget = budget;
   }
 
-  /** A new file of the content. @throws Failure ArtifactTooLarge when the volume is full */
+  /** A new file of the content. @throws Failure VolumeFull */
   async file(path: string): Promise<PartialFile> {
     const place = join(this.content, path);
     await mkdir(dirname(place), { recursive: true }).catch(full);

@@ -83,7 +83,7 @@ export class Extractor {
     this.#folders.add(folder);
   }
 
-  /** @throws Failure ArtifactUnsafe, ArtifactTooLarge */
+  /** @throws Failure ArtifactUnsafe, ArtifactTooLarge, VolumeFull */
   async write(path: string, content: AsyncIterable<Uint8Array>): Promise<void> {
     const { folder, archiveBytes, budget } = this.#extraction;
     const place = join(folder, path);

@@ -12,7 +12,7 @@ const blockBytes = 512;
 /** Of a PAX header or a long name, which the parser holds in memory. */
 const maxMetaBytes = 64 * 1024;
 
-/** @throws Failure ArtifactUnsafe, ArtifactTooLarge, ArtifactCorrupt */
+/** @throws Failure ArtifactUnsafe, ArtifactTooLarge, VolumeFull, ArtifactCorrupt */
 export async function untar(path: string, extractor: Extractor): Promise<void> {
   const failed = new AbortController();
   let writing: Promise<void> = Promise.resolve();

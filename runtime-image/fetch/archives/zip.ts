@@ -12,7 +12,7 @@ const fileTypes: ReadonlyMap<number, 'file' | 'folder'> = new Map([
   [0o040000, 'folder'],
 ]);
 
-/** @throws Failure ArtifactUnsafe, ArtifactTooLarge, ArtifactUnsupported, ArtifactCorrupt */
+/** @throws Failure ArtifactUnsafe, ArtifactTooLarge, VolumeFull, ArtifactUnsupported, ArtifactCorrupt */
 export async function unzip(path: string, extractor: Extractor): Promise<void> {
   try {
     // Names are judged by our own rules, which need to see them as they are.
