@@ -31,8 +31,8 @@ export const versionFailureReasons = {
   ReadinessLost: 'too few pods are ready',
   /** Pods were not ready in time. */
   StartupDeadlineExceeded: 'pods were not ready in time',
-  /** Some pods of a candidate that had traffic were not ready for too long. */
-  ProgressDeadlineExceeded: 'some pods were not ready for too long',
+  /** Some pods of a candidate that once had all of them are not ready for too long. It is no failure: the rollout waits. */
+  ProgressDeadlineExceeded: 'some pods are not ready for too long',
   /** Its proportion of failed requests is larger than stable's by more than it may be. */
   ErrorRate: 'live requests fail more often',
   /** Its slow requests are more than they may be. */

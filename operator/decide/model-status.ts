@@ -52,6 +52,7 @@ export function modelStatus(model: Model, context: ModelContext): ModelStatus {
   const findings = summariseModel({
     ...optional('stable', stable === undefined ? undefined : seen.get(stable)),
     ...optional('candidate', candidate),
+    ...optional('overdue', rollout.overdue),
     servingPods: answering.reduce((sum, share) => sum + (seen.get(share.version)?.ready ?? 0), 0),
     hasVersions: seen.size > 0,
     ...optional('problem', problem),

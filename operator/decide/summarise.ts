@@ -9,7 +9,7 @@ import type { Failure } from './failure.ts';
 import type { Part } from './roles.ts';
 import { hasTooFew } from './rollout/draft.ts';
 import type { Candidate, Latch } from './rollout/state.ts';
-import type { VersionFacts } from './rollout/types.ts';
+import type { Overdue, VersionFacts } from './rollout/types.ts';
 
 /** What a version's conditions depend on. */
 export interface VersionSummary {
@@ -20,6 +20,8 @@ export interface VersionSummary {
   readonly routed: boolean;
   readonly latch?: Latch;
   readonly candidate?: Candidate;
+  /** What the candidate's rollout has waited for too long. */
+  readonly overdue?: Overdue;
   /** Digest of the artifact, once it has been fetched and verified. */
   readonly digest?: string;
   /** Whether the endpoint follows the shares. */
@@ -50,7 +52,9 @@ export function summariseVersion(summary: VersionSummary): Findings {
         ? yes(facts.blocked.reason, facts.blocked.message)
         : part.runs && facts.failure?.terminal === true && facts.ready < facts.wanted
           ? yes(facts.failure.reason, facts.failure.message)
-          : unhindered;
+          : summary.overdue !== undefined
+            ? yes(summary.overdue.reason, summary.overdue.message)
+            : unhindered;
   return {
     Ready: ready,
     Servable:
@@ -118,7 +122,7 @@ function promotedOf({ part, candidate, latch }: VersionSummary): Finding {
 }
 
 function versionReady(
-  { facts, part, weight, latch, candidate, route, minReady, delayed }: VersionSummary,
+  { facts, part, weight, latch, candidate, overdue, route, minReady, delayed }: VersionSummary,
   workload: Finding,
 ): Finding {
   if (latch !== undefined) return no(latch.reason as Reason, latch.message);
@@ -126,6 +130,7 @@ function versionReady(
   if (delayed !== undefined) return no(delayed.reason, delayed.message);
   switch (part.role) {
     case 'candidate': {
+      if (overdue !== undefined) return no(overdue.reason, overdue.message);
       const where =
         candidate === undefined || candidate.step === 0
           ? podsText(facts)
@@ -164,6 +169,8 @@ const withRoute = (route: Finding, message: string): Finding =>
 export interface ModelSummary {
   readonly stable?: VersionFacts;
   readonly candidate?: Candidate;
+  /** What its rollout has waited for too long. */
+  readonly overdue?: Overdue;
   /** Pods that can answer for the versions that have traffic. */
   readonly servingPods: number;
   readonly hasVersions: boolean;
@@ -190,7 +197,9 @@ export function summariseModel(summary: ModelSummary): Findings {
       ? yes(problem.reason, problem.message)
       : summary.routeStuck
         ? yes(route.reason, route.message)
-        : unhindered;
+        : summary.overdue !== undefined
+          ? yes(summary.overdue.reason, summary.overdue.message)
+          : unhindered;
   return {
     Ready: ready,
     Servable:
@@ -217,6 +226,7 @@ function modelReady({
   problem,
   stable,
   candidate,
+  overdue,
   route,
   routeStuck,
   hasVersions,
@@ -225,6 +235,7 @@ function modelReady({
 }: ModelSummary): Finding {
   if (problem !== undefined) return no(problem.reason, problem.message);
   if (routeStuck) return no(route.reason, route.message);
+  if (overdue !== undefined) return no(overdue.reason, overdue.message);
   if (candidate !== undefined) return no(paused ? 'Paused' : progressOf(candidate), candidateText(candidate));
   if (stable === undefined) {
     return hasVersions

@@ -42,6 +42,7 @@ export function versionStatus(version: Seen, part: Part, context: VersionContext
     routed: context.routed.includes(version.version),
     ...optional('latch', latch),
     ...optional('candidate', part.role === 'candidate' ? rollout.state.candidate : undefined),
+    ...optional('overdue', part.role === 'candidate' ? rollout.overdue : undefined),
     ...optional('digest', artifact?.digest),
     route,
     minReady,

@@ -36,8 +36,9 @@ function judgeStarting(draft: Draft, facts: VersionFacts): void {
 }
 
 /**
- * A rollout waits for its last pod, but not for ever: past the deadline the candidate fails, with what its pods say if
- * they say anything. The candidate as it stands then; undefined when it has failed.
+ * A rollout waits for its last pod. Past the deadline a candidate fails that has never had all of them, or has too few
+ * to have traffic, with what its pods say if they say anything. One that has had them has shown that it can start: then
+ * it is the cluster that has no room, and a person is told. The candidate as it stands then; undefined when it has failed.
  */
 function judgeCompleteness(draft: Draft, facts: VersionFacts): Candidate | undefined {
   const { policy, now } = draft.input;
@@ -51,10 +52,18 @@ function judgeCompleteness(draft: Draft, facts: VersionFacts): Candidate | undef
     return draft.state.candidate;
   }
   const seen = `${facts.ready} of ${facts.wanted} pods were ready after ${readable(policy.startupDeadlineMs)}`;
-  const reason = candidate.step === 0 ? 'StartupDeadlineExceeded' : 'ProgressDeadlineExceeded';
+  const message = facts.failure === undefined ? seen : `${seen}: ${facts.failure.message}`;
+  const wasComplete = candidate.step > 0 || incompleteSince > candidate.startedAt;
+  if (wasComplete && !hasTooFew(facts, policy)) {
+    draft.overdue = {
+      reason: facts.failure?.reason ?? 'ProgressDeadlineExceeded',
+      message: `${candidate.version}: ${message}`,
+    };
+    return draft.state.candidate;
+  }
   fail(draft, facts, {
-    ...(facts.failure ?? { reason }),
-    message: facts.failure === undefined ? seen : `${seen}: ${facts.failure.message}`,
+    ...(facts.failure ?? { reason: 'StartupDeadlineExceeded' }),
+    message,
     terminal: true,
   });
   return undefined;

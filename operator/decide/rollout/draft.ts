@@ -11,7 +11,7 @@ import {
   previousLimit,
   type RolloutState,
 } from './state.ts';
-import type { RolloutEvent, RolloutInput, RolloutPolicy, VersionFacts } from './types.ts';
+import type { Overdue, RolloutEvent, RolloutInput, RolloutPolicy, VersionFacts } from './types.ts';
 
 /** A decision in the making: the input, and the state as it changes. */
 export interface Draft {
@@ -19,6 +19,7 @@ export interface Draft {
   state: RolloutState;
   readonly events: RolloutEvent[];
   readonly wakes: number[];
+  overdue?: Overdue;
 }
 
 /** Whether so many pods are unready that the version may not have traffic of its own. */

@@ -25,6 +25,7 @@ export function advance(input: RolloutInput): RolloutOutput {
     state: draft.state,
     shares: sharesOf(draft),
     events: draft.events,
+    ...optional('overdue', draft.overdue),
     ...optional('wakeAt', draft.wakes.length === 0 ? undefined : Math.min(...draft.wakes)),
   };
 }

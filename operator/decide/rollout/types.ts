@@ -85,10 +85,18 @@ export interface RolloutEvent {
   readonly failure?: VersionFailureReason;
 }
 
+/** What a rollout has waited for too long, though nothing is wrong with the candidate. */
+export interface Overdue {
+  readonly reason: VersionFailureReason;
+  readonly message: string;
+}
+
 export interface RolloutOutput {
   readonly state: RolloutState;
   readonly shares: readonly Share[];
   readonly events: readonly RolloutEvent[];
+  /** For a person to look at, while the rollout waits on. */
+  readonly overdue?: Overdue;
   /** When something is due though nothing happens. */
   readonly wakeAt?: number;
 }
