@@ -20,7 +20,7 @@ test('only the image must be given; everything else has a default', () => {
     routerClusterRole: 'sluice-router',
     artifactSchemes: ['https', 's3', 'gs', 'oci', 'hf', 'pvc'],
     artifactPrivateHosts: [],
-    gatewayApi: true,
+    gatewayApi: false,
     artifactEndpoints: {},
     artifactMaxBytes: 32 * 2 ** 30,
     leaderElection: true,

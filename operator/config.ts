@@ -89,7 +89,7 @@ const flags = {
   'router-cluster-role': flag('ClusterRole of routers.', 'sluice-router', text),
   'artifact-schemes': flag('URI schemes of artifacts, with commas.', 'https,s3,gs,oci,hf,pvc', list),
   'artifact-private-hosts': flag('host[:port] of stores with private addresses, with commas.', '', list),
-  'gateway-api': flag('Whether to work with the Gateway API where it is installed.', 'true', boolean),
+  'gateway-api': flag('Whether to work with the Gateway API where it is installed.', 'false', boolean),
   'artifact-endpoints': flag('scheme=URL of s3, gs and hf stores, with commas.', '', endpoints),
   'artifact-max-size': flag('Largest artifact, such as 32Gi.', '32Gi', bytes),
   'leader-election': flag('Whether to write only while holding a lease.', 'true', boolean),

@@ -184,16 +184,17 @@ test('every value has a default, and every default is in the schema', async () =
   );
 });
 
-test('the operator may touch routes, and nothing else, of the Gateway API; nothing when that is off', async () => {
+test('the operator may touch nothing of the Gateway API; routes, and nothing else, when that is on', async () => {
   const rulesFor = async (...args: string[]) =>
     (named(await render(...args), 'ClusterRole', 'sluice-operator').rules ?? []).filter(({ apiGroups }) =>
       apiGroups.includes('gateway.networking.k8s.io'),
     );
+  const on = '--set=gatewayApi.enabled=true';
+  assert.deepEqual(await rulesFor(), []);
   assert.deepEqual(
-    (await rulesFor()).map(({ resources }) => resources),
+    (await rulesFor(on)).map(({ resources }) => resources),
     [['httproutes', 'grpcroutes']],
   );
-  assert.deepEqual(await rulesFor('--set=gatewayApi.enabled=false'), []);
-  const { containers } = await podSpec('--set=gatewayApi.enabled=false');
-  assert.ok(containers[0]?.args.includes('--gateway-api=false'));
+  assert.ok((await podSpec()).containers[0]?.args.includes('--gateway-api=false'));
+  assert.ok((await podSpec(on)).containers[0]?.args.includes('--gateway-api=true'));
 });

@@ -25,6 +25,7 @@ export class Installation {
       ...imageValues('operator', images.operator),
       ...imageValues('runtime', images.runtime),
       '--set=artifacts.schemes={https,http,oci,file}',
+      '--set=gatewayApi.enabled=true',
       `--set=artifacts.privateHosts={${new URL(textUrl).host},http://${registry}}`,
     ];
   }
