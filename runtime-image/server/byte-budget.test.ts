@@ -18,3 +18,19 @@ it('a budget is shared, bounded and given back', () => {
   two.release();
   assert.equal(budget.held, 0);
 });
+
+it('a share that was given back takes no more', () => {
+  const budget = new ByteBudget(100);
+  const share = budget.share();
+  share.add(60);
+  share.release();
+  assert.throws(() => share.add(1), { fault: 'Cancelled' });
+  assert.equal(budget.held, 0);
+});
+
+it('many small pieces are more than their bytes', () => {
+  const budget = new ByteBudget(2 ** 16);
+  const share = budget.share();
+  for (let index = 0; index < 100; index++) share.addChunk(1);
+  assert.ok(budget.held > 100 * 100);
+});

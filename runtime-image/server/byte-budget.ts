@@ -4,6 +4,9 @@
  */
 import { InferenceError } from './protocol/errors.ts';
 
+/** What a chunk takes besides its bytes: a view, and memory of its own when it came in a packet of its own. */
+const chunkOverhead = 256;
+
 export class ByteBudget {
   readonly #limit: number;
   #held = 0;
@@ -19,20 +22,25 @@ export class ByteBudget {
   /** A share that is empty yet. */
   share(): ByteShare {
     let bytes = 0;
+    let released = false;
+    const add = (more: number) => {
+      if (released) throw new InferenceError('Cancelled', 'the client ended the request before its answer');
+      if (this.#held + more > this.#limit) {
+        throw new InferenceError(
+          'Exhausted',
+          `the requests of the moment hold ${this.#held} bytes, and ${more} more are over the limit of ${this.#limit}`,
+        );
+      }
+      this.#held += more;
+      bytes += more;
+    };
     return {
-      add: (more) => {
-        if (this.#held + more > this.#limit) {
-          throw new InferenceError(
-            'Exhausted',
-            `the requests of the moment hold ${this.#held} bytes, and ${more} more are over the limit of ${this.#limit}`,
-          );
-        }
-        this.#held += more;
-        bytes += more;
-      },
+      add,
+      addChunk: (more) => add(more + chunkOverhead),
       release: () => {
         this.#held -= bytes;
         bytes = 0;
+        released = true;
       },
     };
   }
@@ -40,8 +48,10 @@ export class ByteBudget {
 
 /** What one request holds. */
 export interface ByteShare {
-  /** @throws InferenceError Exhausted when there is no room */
+  /** @throws InferenceError Exhausted when there is no room; Cancelled when it has been given back */
   add(bytes: number): void;
-  /** Gives everything back; again does nothing. */
+  /** Adds what is kept as one of many pieces, which may be small. @throws as add does */
+  addChunk(bytes: number): void;
+  /** Gives everything back, for good: who is still at work for the request learns it when he adds. Again does nothing. */
   release(): void;
 }

@@ -20,9 +20,9 @@ export class MessageReader {
     this.#maxBytes = maxBytes;
   }
 
-  /** Whether a message has begun and not ended. */
-  get partial(): boolean {
-    return this.#held > 0;
+  /** Bytes of a message that has begun and not ended. */
+  get held(): number {
+    return this.#held;
   }
 
   push(chunk: Buffer): void {

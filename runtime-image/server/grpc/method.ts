@@ -1,8 +1,8 @@
 /** The methods of a service as the transport sees them, from the description and the handlers that grpc-js takes. */
 
 import type { IncomingHttpHeaders } from 'node:http2';
-import { promisify } from 'node:util';
-import { gunzip, inflate } from 'node:zlib';
+import type { ByteShare } from '../byte-budget.ts';
+import { compressions, decompress, isCompression } from '../decompress.ts';
 import { InferenceError, invalid, quote } from '../protocol/errors.ts';
 import type { Message } from './framing.ts';
 
@@ -56,32 +56,23 @@ export function methodsOf(
   });
 }
 
-const decompressors: Readonly<Record<string, (bytes: Buffer, options: object) => Promise<Buffer>>> = {
-  gzip: promisify(gunzip),
-  deflate: promisify(inflate),
-};
-
-/** A message as it was before its sender compressed it. @throws InferenceError */
+/**
+ * The bytes of a message as they were before its sender compressed them, if he did.
+ * @throws InferenceError as decompress does; Unimplemented for a compression that is unknown
+ */
 export async function expand(
-  message: Message,
+  { compressed, bytes }: Message,
   encoding: string | string[] | undefined,
   maxBytes: number,
+  share: ByteShare,
 ): Promise<Buffer> {
+  if (!compressed) return bytes;
   if (encoding === undefined || encoding === 'identity') {
     throw invalid('a message is marked as compressed, and grpc-encoding says nothing of that');
   }
   const name = String(encoding);
-  const decompress = Object.hasOwn(decompressors, name) ? decompressors[name] : undefined;
-  if (decompress === undefined) {
-    throw new InferenceError('Unimplemented', `grpc-encoding ${quote(name)} is none of gzip, deflate`);
-  }
-  try {
-    return await decompress(message.bytes, { maxOutputLength: maxBytes });
-  } catch (thrown) {
-    const code = thrown instanceof Error && 'code' in thrown ? thrown.code : undefined;
-    if (code !== 'ERR_BUFFER_TOO_LARGE') throw invalid(`the message is not valid ${name}`);
-    throw new InferenceError('TooLarge', `the message has more than ${maxBytes} bytes when decompressed`);
-  }
+  if (isCompression(name)) return decompress('the message', bytes, name, maxBytes, share);
+  throw new InferenceError('Unimplemented', `grpc-encoding ${quote(name)} is none of ${compressions}`);
 }
 
 /** @throws InferenceError InvalidArgument, whatever the decoder throws: the mistake is the client's */

@@ -15,7 +15,7 @@ import {
   succeeded,
   trailersOf,
 } from './answer.ts';
-import { frame, MessageReader, parseTimeout } from './framing.ts';
+import { frame, type Message, MessageReader, parseTimeout } from './framing.ts';
 import { decode, encode, expand, type MethodDescription, type StreamHandler } from './method.ts';
 
 export class StreamingCall extends EventEmitter {
@@ -27,7 +27,6 @@ export class StreamingCall extends EventEmitter {
   readonly #description: MethodDescription;
   readonly #handler: StreamHandler;
   readonly #reader: MessageReader;
-  readonly #share: ByteShare;
   #deadline: NodeJS.Timeout | undefined;
   #ended = false;
 
@@ -44,7 +43,6 @@ export class StreamingCall extends EventEmitter {
     this.#description = description;
     this.#handler = handler;
     this.#reader = new MessageReader(context.maxRequestBytes);
-    this.#share = context.budget.share();
   }
 
   start(): void {
@@ -79,31 +77,39 @@ export class StreamingCall extends EventEmitter {
 
   async #receive(): Promise<void> {
     const stream = this.#stream;
+    const { budget } = this.#context;
+    // Of the messages of the moment: what has been heard is given back.
+    let share = budget.share();
     try {
       for await (const chunk of stream.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-        this.#share.add(chunk.byteLength);
+        share.addChunk(chunk.byteLength);
         this.#reader.push(chunk);
         for (let message = this.#reader.next(); message !== undefined; message = this.#reader.next()) {
-          const bytes = message.compressed
-            ? await expand(message, this.#headers['grpc-encoding'], this.#context.maxRequestBytes)
-            : message.bytes;
-          await this.#hear(decode(this.#description, bytes));
+          await this.#hear(message, share);
+          share.release();
+          share = budget.share();
+          share.addChunk(this.#reader.held);
         }
-        if (!this.#reader.partial) this.#share.release();
       }
-      if (this.#reader.partial) throw invalid('the requests end within a message');
+      if (this.#reader.held > 0) throw invalid('the requests end within a message');
       if (this.#description.requestStream) this.emit('end');
       else if (this.request === undefined) throw invalid('the request ends before its message does');
     } catch (thrown) {
       if (!stream.destroyed) this.#fail(InferenceError.from(thrown));
+    } finally {
+      share.release();
     }
   }
 
-  async #hear(message: unknown): Promise<void> {
-    if (this.#description.requestStream) this.emit('data', message);
+  async #hear(message: Message, share: ByteShare): Promise<void> {
+    const { maxRequestBytes } = this.#context;
+    const bytes = await expand(message, this.#headers['grpc-encoding'], maxRequestBytes, share);
+    if (this.#ended) return;
+    const request = decode(this.#description, bytes);
+    if (this.#description.requestStream) this.emit('data', request);
     else if (this.request !== undefined) throw invalid('there is more than one message in the request');
     else {
-      this.request = message;
+      this.request = request;
       this.#handler(this);
     }
     const stream = this.#stream;
@@ -134,7 +140,6 @@ export class StreamingCall extends EventEmitter {
 
   #close(): void {
     clearTimeout(this.#deadline);
-    this.#share.release();
     this.#ended = true;
     this.emit('cancelled');
   }

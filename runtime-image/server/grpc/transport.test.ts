@@ -27,8 +27,8 @@ interface World extends AsyncDisposable {
   readonly client: Client;
 }
 
-async function start(): Promise<World> {
-  const budget = new ByteBudget(4096);
+async function start(budgetBytes = 2 ** 20): Promise<World> {
+  const budget = new ByteBudget(budgetBytes);
   const transport = new GrpcTransport({ maxRequestBytes: 2048, budget, headers: { 'x-test': 'yes' } });
   const held: { call: UnaryRequest; done: Done }[] = [];
   transport.addService(
@@ -150,15 +150,42 @@ describe('the gRPC transport', { timeout: 60_000 }, () => {
   });
 
   it('refuses what would hold more memory than there is for all', async () => {
-    const kept = Promise.all([0, 1].map(() => ask(world.client, 'Hold', Buffer.alloc(1900))));
-    await until('both are held', () => world.held.length === 2);
-    await assert.rejects(ask(world.client, 'Echo', Buffer.alloc(1900)), {
+    await using small = await start(5000);
+    const kept = Promise.all([0, 1].map(() => ask(small.client, 'Hold', Buffer.alloc(1900))));
+    await until('both are held', () => small.held.length === 2);
+    await assert.rejects(ask(small.client, 'Echo', Buffer.alloc(1900)), {
       code: status.RESOURCE_EXHAUSTED,
       details: /the requests of the moment hold/,
     });
-    for (const { done } of world.held.splice(0)) done(null, Buffer.from('ok'));
+    for (const { done } of small.held.splice(0)) done(null, Buffer.from('ok'));
     await kept;
-    await until('nothing is held', () => world.budget.held === 0);
+    await until('nothing is held', () => small.budget.held === 0);
+  });
+
+  it('counts what many small frames take, not their bytes alone', async () => {
+    await using small = await start(5000);
+    const session = connect(`http://${small.address}`);
+    for (const path of ['/test.Test/Echo', '/test.Test/Each']) {
+      const stream = session.request({
+        ':method': 'POST',
+        ':path': path,
+        'content-type': 'application/grpc',
+      });
+      const answered = Promise.withResolvers<IncomingHttpHeaders>();
+      stream.on('response', answered.resolve).on('error', () => undefined);
+      // Each in a frame of its own, since it waits for the one before to be sent.
+      let over = false;
+      const end = answered.promise.then(() => {
+        over = true;
+      });
+      for (const byte of [0, 0, 0, 4, 0, ...Buffer.alloc(100)]) {
+        if (!over)
+          await Promise.race([end, new Promise((resolve) => stream.write(Buffer.from([byte]), resolve))]);
+      }
+      assert.equal((await answered.promise)['grpc-status'], String(status.RESOURCE_EXHAUSTED), path);
+    }
+    session.destroy();
+    await until('nothing is held', () => small.budget.held === 0);
   });
 
   it('carries the status of a handler, with any text', async () => {
@@ -177,6 +204,32 @@ describe('the gRPC transport', { timeout: 60_000 }, () => {
     await assert.rejects(asked, { code: status.DEADLINE_EXCEEDED });
     await gone;
     held?.done(null, Buffer.from('too late, and harmless'));
+  });
+
+  it('gives back what a stream has heard, though the next message has begun with it', async () => {
+    await using small = await start(5000);
+    const session = connect(`http://${small.address}`);
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': '/test.Test/Each',
+      'content-type': 'application/grpc',
+    });
+    let heard = 0;
+    stream.on('data', (chunk: Buffer) => {
+      heard += chunk.byteLength;
+    });
+    const [message] = frame([Buffer.alloc(1000, 1)]);
+    assert.ok(message);
+    const all = Buffer.concat(Array(10).fill(message));
+    stream.write(all.subarray(0, 500));
+    for (let sent = 500; sent < all.byteLength; sent += 1005) {
+      stream.write(all.subarray(sent, sent + 1005));
+      await until('it is answered', () => heard >= sent + 505 || stream.closed);
+    }
+    assert.equal(heard, all.byteLength);
+    stream.end();
+    await until('nothing is held', () => small.budget.held === 0);
+    session.destroy();
   });
 
   it('answers every request of a stream, and ends when the client does', async () => {

@@ -70,7 +70,7 @@ export class UnaryCall implements UnaryRequest {
   #receive(chunk: Buffer): void {
     if (this.#answered) return;
     try {
-      this.#share.add(chunk.byteLength);
+      this.#share.addChunk(chunk.byteLength);
       this.#reader.push(chunk);
       if (this.#message !== undefined) throw invalid('there is more than one message in the request');
       this.#message = this.#reader.next();
@@ -85,23 +85,19 @@ export class UnaryCall implements UnaryRequest {
     try {
       const message = this.#message;
       if (message === undefined) throw invalid('the request ends before its message does');
-      if (this.#reader.partial) throw invalid('there is more than one message in the request');
+      if (this.#reader.held > 0) throw invalid('there is more than one message in the request');
       this.timeoutMs = parseTimeout(this.headers['grpc-timeout'] as string | undefined);
       if (this.timeoutMs === 0)
         throw new InferenceError('DeadlineExceeded', 'the time limit of the call is 0');
-      const bytes = message.compressed ? await this.#expand(message) : message.bytes;
+      const { maxRequestBytes } = this.#context;
+      const bytes = await expand(message, this.headers['grpc-encoding'], maxRequestBytes, this.#share);
+      // The client may have gone meanwhile, and nobody would cancel what begins now.
+      if (this.#answered) return;
       this.request = decode(this.#description, bytes);
       this.#handler(this, this.#done);
     } catch (thrown) {
       this.#fail(InferenceError.from(thrown));
     }
-  }
-
-  async #expand(message: Message): Promise<Buffer> {
-    const { maxRequestBytes } = this.#context;
-    const bytes = await expand(message, this.headers['grpc-encoding'], maxRequestBytes);
-    this.#share.add(bytes.byteLength);
-    return bytes;
   }
 
   readonly #done: Done = (error, answer) => {

@@ -1,12 +1,9 @@
 /** Reads a request body within a limit, and undoes its content encoding within the same limit. */
 import type { IncomingMessage } from 'node:http';
-import { promisify } from 'node:util';
-import { gunzip, inflate } from 'node:zlib';
 import type { ByteShare } from '../byte-budget.ts';
+import { compressions, decompress, isCompression } from '../decompress.ts';
 import { joinOwned } from '../own-buffer.ts';
 import { InferenceError, invalid, quote } from '../protocol/errors.ts';
-
-const decoders = { gzip: promisify(gunzip), deflate: promisify(inflate) } as const;
 
 function tooLarge(maxBytes: number): InferenceError {
   return new InferenceError(
@@ -15,7 +12,10 @@ function tooLarge(maxBytes: number): InferenceError {
   );
 }
 
-/** @throws InferenceError TooLarge or Exhausted, as soon as that is known; InvalidArgument when the encoding is unknown or broken */
+/**
+ * @throws InferenceError TooLarge, Exhausted or Cancelled, as soon as that is known; InvalidArgument when the encoding is
+ *   unknown or broken
+ */
 export async function readBody(
   request: IncomingMessage,
   maxBytes: number,
@@ -32,7 +32,7 @@ export async function readBody(
     for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
       bytes += chunk.byteLength;
       if (bytes > maxBytes) break;
-      if (bytes > announced) share.add(Math.min(chunk.byteLength, bytes - announced));
+      share.addChunk(Math.max(0, Math.min(chunk.byteLength, bytes - announced)));
       chunks.push(chunk);
     }
   } catch (thrown) {
@@ -42,27 +42,8 @@ export async function readBody(
   if (bytes > maxBytes) throw tooLarge(maxBytes);
   const [only] = chunks;
   const body = chunks.length === 1 && only !== undefined ? only : joinOwned(chunks, bytes);
-  return decode(body, request.headers['content-encoding'] ?? 'identity', maxBytes, share);
-}
-
-async function decode(
-  body: Buffer,
-  encoding: string,
-  maxBytes: number,
-  share: ByteShare,
-): Promise<Uint8Array> {
+  const encoding = request.headers['content-encoding'] ?? '';
   if (encoding === 'identity' || encoding === '') return body;
-  if (encoding !== 'gzip' && encoding !== 'deflate') {
-    throw invalid(`Content-Encoding ${quote(encoding)} is none of identity, gzip, deflate`);
-  }
-  try {
-    const decoded = await decoders[encoding](body, { maxOutputLength: maxBytes });
-    share.add(decoded.byteLength);
-    return decoded;
-  } catch (thrown) {
-    if (thrown instanceof InferenceError) throw thrown;
-    const code = thrown instanceof Error && 'code' in thrown ? thrown.code : undefined;
-    if (code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(maxBytes);
-    throw invalid(`the body is not valid ${encoding}`);
-  }
+  if (isCompression(encoding)) return decompress('the body', body, encoding, maxBytes, share);
+  throw invalid(`Content-Encoding ${quote(encoding)} is none of identity, ${compressions}`);
 }
