@@ -1,7 +1,13 @@
 /** A file on its way in: written beside its final name, and hashed while it is written. */
-import { createHash, type Hash } from 'node:crypto';
+import { createHash, type Hash, randomBytes } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
 import { Failure } from '../termination.ts';
+
+/** What names begin with of what is on its way. */
+export const partialPrefix = '.partial-';
+
+/** One that nobody else has. */
+export const partialName = (): string => `${partialPrefix}${randomBytes(8).toString('hex')}`;
 
 /** What an artifact may have in bytes, all of its files together. */
 export class ByteBudget {

@@ -7,9 +7,8 @@ import { mkdir, open, readdir, rename, rm, stat, writeFile } from 'node:fs/promi
 import { dirname, join } from 'node:path';
 import { type ArtifactFile, type ArtifactRecord, artifactRecordFile } from '#contract';
 import { changedFile, readRecord } from '../artifact-record.ts';
-import { ByteBudget, full, PartialFile } from './partial-file.ts';
+import { ByteBudget, full, PartialFile, partialName, partialPrefix } from './partial-file.ts';
 
-const partialPrefix = '.partial-';
 /** Something partial that nobody has written to for so long belongs to nobody. */
 const abandonedMs = 10 * 60_000;
 
@@ -46,7 +45,7 @@ export class Staging {
   static async create(folder: string, maxBytes: number): Promise<Staging> {
     await mkdir(folder, { recursive: true });
     await removeAbandoned(folder);
-    const own = join(folder, `${partialPrefix}${randomBytes(8).toString('hex')}`);
+    const own = join(folder, partialName());
     await mkdir(join(own, 'content'), { recursive: true });
     return new Staging(folder, own, new ByteBudget(maxBytes));
   }
