@@ -81,6 +81,12 @@ describe('archives', () => {
     ['a name twice', [{ path: 'a' }, { path: './a' }], /twice/],
     ['a folder that is a file', [{ path: 'a' }, { path: 'a/b' }], /is there already/],
     ['a file that is a folder', [{ path: 'a/b' }, { path: 'a' }], /is there already/],
+    [
+      'the record of what was fetched',
+      [{ path: './.artifact.json', content: '{}' }],
+      /a name of Sluice's own/,
+    ],
+    ['a name of what is on its way', [{ path: '.partial-1/a' }], /a name of Sluice's own/],
     ['a deep path', [{ path: `${'a/'.repeat(40)}b` }], /too long a path/],
     [
       'many entries',
@@ -113,6 +119,13 @@ describe('archives', () => {
       /more than 10000 entries/,
     ],
     ['an encrypted entry', [{ path: 'a', flags: 1 }], /is encrypted/, 'ArtifactUnsupported'],
+    ['the record of what was fetched', [{ path: '.artifact.json' }], /a name of Sluice's own/],
+    [
+      'a checksum that is not its content’s',
+      [{ path: 'a', content: 'x', crc: 7 }],
+      /the checksum of "a" is wrong/,
+      'ArtifactCorrupt',
+    ],
     [
       'a size that is not true',
       [{ path: 'a', content: 'x'.repeat(1000), size: 10 }],
@@ -126,6 +139,42 @@ describe('archives', () => {
       await it.refuses({ uri: put('bad.zip', rawZip(entries)) }, reason, message);
     });
   }
+
+  const keyword = (text: string) => `${text.length + 4} ${text}\n`;
+  const sparse: readonly [what: string, entry: TarEntry, message: RegExp][] = [
+    [
+      'files with holes, as PAX has them',
+      { path: 'x', type: 'ExtendedHeader', content: keyword('GNU.sparse.major=1') },
+      /files with holes are not supported/,
+    ],
+    [
+      'files with holes, as GNU tar has them',
+      { path: 'x', type: 'SparseFile' },
+      /entry "x" is of type SparseFile, which is not supported/,
+    ],
+    [
+      'a name longer than the parser holds',
+      { path: 'x', type: 'ExtendedHeader', content: keyword(`path=${'x'.repeat(70_000)}`) },
+      /is of type ExtendedHeader, which is not supported/,
+    ],
+  ];
+  for (const [what, entry, message] of sparse) {
+    it(`refuses ${what}, and does not leave them out`, async () => {
+      using it = stage();
+      const archive = rawTar([entry, { path: 'GNUSparseFile.0/model.onnx', content: 'condensed' }]);
+      await it.refuses({ uri: put('sparse.tar', archive) }, 'ArtifactUnsupported', message);
+    });
+  }
+
+  it('takes an archive with a label', async () => {
+    using it = stage();
+    const labelled = rawTar([
+      { path: 'models', type: 'TapeVolumeHeader' },
+      { path: 'model.onnx', content: 'x' },
+    ]);
+    await it.fetch({ uri: put('labelled.tar', labelled) });
+    assert.deepEqual(it.files(), { 'model.onnx': 'x' });
+  });
 
   it('refuses bombs before they fill the volume', async () => {
     const zeros = Buffer.alloc(66 * 2 ** 20);

@@ -4,6 +4,7 @@ import { type Environment, integer, list, optional, required } from '../environm
 import { Failure } from '../termination.ts';
 import { type Credentials, readCredentials } from './credentials.ts';
 import { isPlainPath } from './location.ts';
+import { isReserved } from './store.ts';
 
 export interface SiblingFile {
   /** Below the folder of the artifact's URI, and below the model folder. */
@@ -83,6 +84,10 @@ function readFiles(text: string | undefined): readonly SiblingFile[] {
   return value.map((item) => {
     const { path, sha256 } = (item ?? {}) as { path?: unknown; sha256?: unknown };
     if (typeof path !== 'string' || !isPlainPath(path)) throw invalid();
+    if (isReserved(path)) {
+      const message = `${env.artifactFiles}: ${JSON.stringify(path)} is a name of Sluice's own`;
+      throw new Failure('ConfigurationInvalid', message);
+    }
     if (sha256 === undefined) return { path };
     if (!isDigest(sha256)) throw invalid();
     return { path, sha256 };

@@ -143,7 +143,7 @@ function registryContract(name: string, start: () => Promise<Running>, user?: Us
     });
 
     it('refuses titles that lead out of the folder', async () => {
-      for (const bad of ['../model.onnx', '/etc/model.onnx', 'a/../../b']) {
+      for (const bad of ['../model.onnx', '/etc/model.onnx', 'a/../../b', '.artifact.json']) {
         await pusher.push('bad', [
           { mediaType: rawType, content: model, annotations: { [title]: bad } },
           { mediaType: rawType, content: weights, annotations: { [title]: 'ok' } },

@@ -12,6 +12,10 @@ import { ByteBudget, full, PartialFile, partialName, partialPrefix } from './par
 /** Something partial that nobody has written to for so long belongs to nobody. */
 const abandonedMs = 10 * 60_000;
 
+/** Whether a path of the model folder is the store's own, and cannot be content's. */
+export const isReserved = (path: string): boolean =>
+  path.split('/', 1)[0] === artifactRecordFile || path.startsWith(partialPrefix);
+
 /** What is asked of what is there already. */
 export interface Wanted {
   readonly uri: string;

@@ -9,6 +9,7 @@ import type { ArtifactFile } from '#contract';
 import { Failure } from '../../termination.ts';
 import { isPlainPath } from '../location.ts';
 import { type ByteBudget, full } from '../partial-file.ts';
+import { isReserved } from '../store.ts';
 
 export const limits = {
   /** A model with its external data has some; a repository of thousands of tiny files is not a model. */
@@ -118,6 +119,7 @@ function problem(path: string): string | undefined {
   if (path.includes('\\') || [...path].some((letter) => letter < ' ' || letter === '\x7f'))
     return 'has a backslash or a control character in its path';
   if (!isPlainPath(path)) return 'has no plain path';
+  if (isReserved(path)) return "has a name of Sluice's own";
   const segments = path.split('/');
   if (path.length > limits.path || segments.length > limits.depth) return 'has too long a path';
   if (segments.some((segment) => Buffer.byteLength(segment) > limits.segment)) return 'has too long a path';

@@ -12,7 +12,7 @@ const blockBytes = 512;
 /** Of a PAX header or a long name, which the parser holds in memory. */
 const maxMetaBytes = 64 * 1024;
 
-/** @throws Failure ArtifactUnsafe, ArtifactTooLarge, VolumeFull, ArtifactCorrupt */
+/** @throws Failure ArtifactUnsafe, ArtifactTooLarge, VolumeFull, ArtifactUnsupported, ArtifactCorrupt */
 export async function untar(path: string, extractor: Extractor): Promise<void> {
   const failed = new AbortController();
   let writing: Promise<void> = Promise.resolve();
@@ -33,6 +33,16 @@ export async function untar(path: string, extractor: Extractor): Promise<void> {
         entry.resume();
       });
     },
+  });
+  // What the parser leaves out on its own would be missing, or be taken for what it is not.
+  parser.on('ignoredEntry', ({ type, path: name }: ReadEntry) => {
+    if (type === 'TapeVolumeHeader') return;
+    const shown = JSON.stringify(name.slice(0, 200));
+    failed.abort(unsupported(`the archive's entry ${shown} is of type ${type}, which is not supported`));
+  });
+  parser.on('meta', (text: string) => {
+    if (/^\d+ GNU\.sparse\./m.test(text))
+      failed.abort(unsupported('the archive has sparse files: files with holes are not supported'));
   });
   try {
     const feed = async (source: AsyncIterable<Buffer>) => {
@@ -66,6 +76,8 @@ export async function untar(path: string, extractor: Extractor): Promise<void> {
     throw new Failure('ArtifactCorrupt', `the archive cannot be read: ${why}`, { cause: reason });
   }
 }
+
+const unsupported = (message: string): Failure => new Failure('ArtifactUnsupported', message);
 
 async function take(entry: ReadEntry, extractor: Extractor): Promise<void> {
   const type = types[entry.type] ?? 'other';

@@ -1,4 +1,5 @@
 /** zip archives. */
+import { crc32 } from 'node:zlib';
 import type { Entry } from 'yauzl';
 import * as yauzl from 'yauzl';
 import { Failure } from '../../termination.ts';
@@ -32,7 +33,7 @@ export async function unzip(path: string, extractor: Extractor): Promise<void> {
           throw new Failure('ArtifactUnsupported', `the archive's entry ${entry.fileName} is encrypted`);
         if (name === undefined) continue;
         const content = await archive.openReadStreamPromise(entry);
-        await extractor.write(name, ofSize(entry.uncompressedSize, content));
+        await extractor.write(name, checked(entry, content));
       }
     } finally {
       archive.close();
@@ -49,15 +50,20 @@ export async function unzip(path: string, extractor: Extractor): Promise<void> {
   }
 }
 
-/** The content, as long as it is as long as the archive says. */
-async function* ofSize(size: number, content: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
+/** The content, as long as it is what the archive says: as long, and with the same checksum. */
+async function* checked(entry: Entry, content: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
+  const size = entry.uncompressedSize;
   let bytes = 0;
+  let checksum = 0;
   for await (const chunk of content) {
     bytes += chunk.byteLength;
     if (bytes > size) break;
+    checksum = crc32(chunk, checksum);
     yield chunk;
   }
   if (bytes !== size) throw new Error(`an entry of ${size} bytes has ${bytes > size ? 'more' : bytes}`);
+  if (checksum !== entry.crc32)
+    throw new Error(`the checksum of ${JSON.stringify(entry.fileName.slice(0, 200))} is wrong`);
 }
 
 function typeOf(entry: Entry): { readonly type: 'file' | 'folder' | 'other'; readonly what: string } {

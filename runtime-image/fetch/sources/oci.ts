@@ -8,6 +8,7 @@ import type { Cache } from '../cache.ts';
 import type { Credentials } from '../credentials.ts';
 import { type HttpClient, plain, type Resource } from '../http-client.ts';
 import { isPlainPath, type Location } from '../location.ts';
+import { isReserved } from '../store.ts';
 import { RegistryAuthority } from './oci-authority.ts';
 import { type Blob, type BlobKind, kindOf, type Plan } from './plan.ts';
 
@@ -79,7 +80,7 @@ function blobsOf(layers: readonly Descriptor[], at: (digest: string) => Resource
     const path =
       layer.annotations['org.opencontainers.image.title'] ?? layer.annotations['org.cncf.model.filepath'];
     const kind = layerKind(layer, path);
-    if (path !== undefined && path !== '.' && !isPlainPath(path)) {
+    if (path !== undefined && path !== '.' && (!isPlainPath(path) || isReserved(path))) {
       throw new Failure('ArtifactUnsafe', `a layer's title is ${JSON.stringify(String(path).slice(0, 200))}`);
     }
     // A folder that ORAS packed carries its own name in the names of its entries.

@@ -5,8 +5,21 @@ import { Header } from 'tar';
 export interface TarEntry {
   readonly path: string;
   readonly content?: string | Buffer;
-  /** Of the ustar format: `0` file, `1` hard link, `2` symbolic link, `3` and `4` devices, `5` folder, `6` pipe. */
-  readonly type?: 'File' | 'Directory' | 'Link' | 'SymbolicLink' | 'CharacterDevice' | 'BlockDevice' | 'FIFO';
+  /**
+   * Of the ustar format: `0` file, `1` hard link, `2` symbolic link, `3` and `4` devices, `5` folder, `6` pipe; of PAX `x`, whose
+   * content is about the entry that follows; of GNU `S`, a file with holes, and `V`, the archive's label.
+   */
+  readonly type?:
+    | 'File'
+    | 'Directory'
+    | 'Link'
+    | 'SymbolicLink'
+    | 'CharacterDevice'
+    | 'BlockDevice'
+    | 'FIFO'
+    | 'ExtendedHeader'
+    | 'SparseFile'
+    | 'TapeVolumeHeader';
   readonly linkpath?: string;
   /** Instead of the content's own size. */
   readonly size?: number;
@@ -35,6 +48,8 @@ export interface ZipEntry {
   readonly flags?: number;
   /** What the headers say of the size, instead of the truth. */
   readonly size?: number;
+  /** What the headers say of the checksum, instead of the truth. */
+  readonly crc?: number;
 }
 
 const utf8Names = 0x800;
@@ -43,7 +58,7 @@ export function rawZip(entries: readonly ZipEntry[]): Buffer {
   const parts: Buffer[] = [];
   const central: Buffer[] = [];
   let offset = 0;
-  for (const { path, content = '', mode = 0o100644, flags = 0, size } of entries) {
+  for (const { path, content = '', mode = 0o100644, flags = 0, size, crc } of entries) {
     const body = Buffer.from(content);
     const packed = deflateRawSync(body);
     const name = Buffer.from(path);
@@ -51,7 +66,7 @@ export function rawZip(entries: readonly ZipEntry[]): Buffer {
     common.writeUInt16LE(20, 0);
     common.writeUInt16LE(flags | utf8Names, 2);
     common.writeUInt16LE(8, 4);
-    common.writeUInt32LE(crc32(body), 10);
+    common.writeUInt32LE(crc ?? crc32(body), 10);
     common.writeUInt32LE(packed.length, 14);
     common.writeUInt32LE(size ?? body.length, 18);
     common.writeUInt16LE(name.length, 22);
