@@ -252,6 +252,93 @@ describe('a switch of the provider', () => {
     assert.equal(world.model?.status?.endpoint, undefined);
   });
 
+  it('waits for a former endpoint as long as requests may come through it, and says for which', () => {
+    const world = behindGateways({ retention: { warm: 0, keep: 5, parkAfter: '10s' } });
+    world.configure({ endpoint: { ...router, keepFormer: '720h' } });
+    world.settle();
+    world.routers = [0, 0];
+    world.ack();
+    world.add('6.0.0');
+    ready(world, '6.0.0');
+    const next = () => {
+      world.ack();
+      world.settle();
+      world.now += seconds(31);
+      world.ack();
+      world.settle();
+    };
+    next();
+    assert.equal(world.weight('6.0.0'), 5);
+    assert.equal(world.model?.status?.candidate?.waitingFor, 'Gateways', 'the routers follow');
+    world.gatewaysSay({ type: 'Accepted', status: 'False', reason: 'NotAllowedByListeners' });
+    world.settle();
+    assert.equal(world.weight('6.0.0'), 25, 'nothing comes through a route that no Gateway takes');
+    next();
+    next();
+    assert.equal(world.model?.status?.stable, '6.0.0');
+    world.now += seconds(3_600);
+    next();
+    assert.equal(world.versions.get('5.0.0')!.replicas, 0);
+    assert.equal(world.model?.status?.endpoint?.former, 'gateway', 'its time is not over');
+  });
+
+  it('to Gateways does not wait for routers when there are none any more', () => {
+    const world = new World({});
+    world.installRoutes('HTTPRoute');
+    world.add('5.0.0');
+    world.run(seconds(1));
+    world.configure({ endpoint: gateway });
+    world.settle();
+    follow(world);
+    world.add('6.0.0');
+    ready(world, '6.0.0');
+    follow(world);
+    world.now += seconds(31);
+    world.settle();
+    assert.equal(world.weight('6.0.0'), 5);
+    assert.equal(world.model?.status?.candidate?.waitingFor, 'Routers');
+    world.routers = [];
+    world.settle();
+    assert.equal(world.weight('6.0.0'), 25);
+  });
+
+  it('waits for a former endpoint that has not been read yet, after a restart of the operator say', () => {
+    const world = behindGateways();
+    world.configure({ endpoint: router });
+    world.settle();
+    world.routers = [0, 0];
+    world.ack();
+    world.add('6.0.0');
+    ready(world, '6.0.0');
+    world.ack();
+    world.gatewayRoutes = { HTTPRoute: { state: 'unread' }, GRPCRoute: { state: 'unread' } };
+    world.now += seconds(45);
+    world.settle();
+    assert.equal(world.weight('6.0.0'), 5);
+  });
+
+  it('gives the former endpoint a shorter time when keepFormer becomes shorter, and no longer one', () => {
+    const world = behindGateways();
+    world.configure({ endpoint: { ...router, keepFormer: '720h' } });
+    world.settle();
+    world.routers = [0, 0];
+    world.ack();
+    world.settle();
+    const until = () => Date.parse(world.model!.status!.endpoint!.formerUntil!) - world.now;
+    assert.equal(until(), seconds(720 * 3_600));
+    world.configure({ endpoint: { ...router, keepFormer: '10m' } });
+    world.settle();
+    assert.equal(until(), seconds(600));
+    world.now += seconds(60);
+    world.configure({ endpoint: { ...router, keepFormer: '1h' } });
+    world.settle();
+    assert.equal(until(), seconds(540));
+    world.configure({ endpoint: { ...router, keepFormer: '0s' } });
+    world.settle();
+    assert.equal(world.model?.status?.endpoint, undefined);
+    assert.equal(world.gatewayRoutes.HTTPRoute.route, undefined);
+  });
+
   it('that is taken back leaves everything as it was', () => {
     const world = new World({});
     world.installRoutes('HTTPRoute');

@@ -7,7 +7,13 @@
 import { type Condition, conditionOf, type Finding, no, yes } from '../api/conditions.ts';
 import { milliseconds } from '../api/duration.ts';
 import type { Model, ModelEndpoint, ModelStatus } from '../api/generated/model.ts';
-import { isReachable, judgeRoutes, type RoutePlans, type RoutesObserved } from './gateway-routes.ts';
+import {
+  isReachable,
+  isUnread,
+  judgeRoutes,
+  type RoutePlans,
+  type RoutesObserved,
+} from './gateway-routes.ts';
 import { optional } from './rollout/state.ts';
 
 export type Provider = ModelEndpoint['provider'];
@@ -28,10 +34,16 @@ export interface Standing {
   readonly former?: { readonly provider: Provider; readonly until: number };
 }
 
-/** What is said of each provider's endpoint, and whether requests can come through it. */
-export type EndpointSight = Readonly<
-  Record<Provider, { readonly route: Finding; readonly reachable: boolean }>
->;
+/** What is known of one provider's endpoint. */
+interface Sight {
+  readonly route: Finding;
+  /** Whether requests can come through it. */
+  readonly reachable: boolean;
+  /** Whether it is certain that none can. */
+  readonly dead: boolean;
+}
+
+export type EndpointSight = Readonly<Record<Provider, Sight>>;
 
 export interface EndpointPlan {
   /** Endpoints that there should be. */
@@ -51,11 +63,19 @@ export interface EndpointPlan {
   readonly wakes: readonly number[];
 }
 
-/** Which endpoints clients may be using. A Model of a release that knew no others had a router. */
-export function standingOf(status: ModelStatus | undefined, now: number): Standing {
+/**
+ * Which endpoints clients may be using. A Model of a release that knew no others had a router. A `keepFormer` that has
+ * become shorter counts from now on.
+ */
+export function standingOf(
+  status: ModelStatus | undefined,
+  { keepFormer }: ModelEndpoint,
+  now: number,
+): Standing {
   if (status === undefined) return {};
   const { provider = 'router', former, formerUntil } = status.endpoint ?? {};
-  const until = formerUntil === undefined ? 0 : Date.parse(formerUntil);
+  const until =
+    formerUntil === undefined ? 0 : Math.min(Date.parse(formerUntil), now + milliseconds(keepFormer));
   const stays = former !== undefined && former !== provider && now < until;
   return { serving: provider, ...optional('former', stays ? { provider: former, until } : undefined) };
 }
@@ -79,23 +99,32 @@ export function seeEndpoints(
       : acked < total
         ? no('RoutersPending', `${acked} of ${total} routers follow`)
         : yes('Serving', `all ${total} routers follow`);
+  const gateways = isReachable(plans, observed);
   return {
-    router: { route: router, reachable: total > 0 },
+    router: { route: router, reachable: total > 0, dead: total === 0 },
     gateway: {
       route: judgeRoutes(plans, observed, generation),
-      reachable: isReachable(plans, observed),
+      reachable: gateways,
+      dead: !gateways && !isUnread(observed),
     },
   };
 }
 
-/** Whether every endpoint that clients may be using follows; before the first, the one that the spec wants. */
-export function followed(
+/**
+ * The first of the endpoints that does not follow, though requests may come through it. One that is not the present one
+ * is not waited for when it is dead: it would hold up every rollout for as long as it is kept.
+ */
+export function laggardOf(
   sight: EndpointSight,
   { serving, former }: Standing,
   { provider }: ModelEndpoint,
-): boolean {
-  const used = [serving ?? provider, ...(former === undefined ? [] : [former.provider])];
-  return used.every((each) => sight[each].route.status === 'True');
+  wanted?: ReadonlySet<Provider>,
+): Provider | undefined {
+  const present = serving ?? provider;
+  const used = wanted ?? [present, ...(former === undefined ? [] : [former.provider])];
+  return [...used].find(
+    (each) => sight[each].route.status !== 'True' && (each === present || !sight[each].dead),
+  );
 }
 
 /** How long Gateways may take before somebody should look: to see a route at all, or to be content with it. */

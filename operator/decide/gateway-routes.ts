@@ -71,6 +71,7 @@ function planOf(route: Route | undefined): RoutePlan | undefined {
  * all that it refers to; the route must carry the shares of `generation`.
  */
 export function judgeRoutes(plans: RoutePlans, observed: RoutesObserved, generation: number): Finding {
+  if (plans.size === 0 && isUnread(observed)) return no('RoutePending', 'routes are being read');
   const findings = [...plans].map(([kind, plan]) =>
     judgeRoute(kind, plan.parentRefs, observed[kind], generation),
   );
@@ -150,6 +151,10 @@ const current = (
   conditions.find(
     (condition) => condition.type === type && condition.observedGeneration === (metadata.generation ?? 0),
   );
+
+/** Whether it is not known yet which routes there are. */
+export const isUnread = (observed: RoutesObserved): boolean =>
+  Object.values(observed).some(({ state }) => state === 'unread');
 
 /** Whether requests can come through a route: a parent has accepted one, if only as it was before. */
 export function isReachable(plans: RoutePlans, observed: RoutesObserved): boolean {

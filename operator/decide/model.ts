@@ -9,7 +9,7 @@ import { isTerminating } from '../api/kubernetes.ts';
 import { implicitLabel } from '../api/labels.ts';
 import { judge } from './analysis/evidence.ts';
 import { steady } from './capacity.ts';
-import { type EndpointPlan, followed, planEndpoint, seeEndpoints, standingOf } from './endpoint.ts';
+import { type EndpointPlan, laggardOf, planEndpoint, seeEndpoints, standingOf } from './endpoint.ts';
 import { changeEvents, type DecidedEvent, rolloutEvents } from './events.ts';
 import { planRoutes, type RoutePlans } from './gateway-routes.ts';
 import { modelStatus, patienceOf, problemOf } from './model-status.ts';
@@ -82,7 +82,7 @@ export function decideModel(observed: ModelObserved, now: number): ModelDecision
   const acked = observed.routers.filter((router) => router.generation === published.generation).length;
   const total = observed.routers.length;
   const plans = planRoutes(spec.endpoint, observed.gatewayRoutes);
-  const standing = standingOf(model?.status, now);
+  const standing = standingOf(model?.status, spec.endpoint, now);
   const sight = seeEndpoints(plans, observed.gatewayRoutes, { total, acked }, published.generation);
   const judgement = judge(observed.evidence, policy.analysis);
   const requests = requestsOf(model);
@@ -100,8 +100,7 @@ export function decideModel(observed: ModelObserved, now: number): ModelDecision
     ),
     ...optional('demand', demandOf(observed, spec.endpoint.provider)),
     published: published.shares,
-    acked: followed(sight, standing, spec.endpoint),
-    followers: spec.endpoint.provider === 'gateway' ? 'Gateways' : 'Routers',
+    ...optional('lagging', laggardOf(sight, standing, spec.endpoint)),
     now,
   });
 
@@ -131,7 +130,7 @@ export function decideModel(observed: ModelObserved, now: number): ModelDecision
     leads,
     bakeMs: policy.bakeMs,
     hasTraffic,
-    settled: !changed && [...endpoint.wanted].every((each) => sight[each].route.status === 'True'),
+    settled: !changed && laggardOf(sight, standing, spec.endpoint, endpoint.wanted) === undefined,
     now,
   });
 

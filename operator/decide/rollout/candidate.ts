@@ -80,7 +80,7 @@ function isReturnOrRescue(draft: Draft, candidate: Candidate): boolean {
 }
 
 function judgeStepping(draft: Draft, facts: VersionFacts): void {
-  const { policy, now, acked, requests, judgement } = draft.input;
+  const { policy, now, lagging, requests, judgement } = draft.input;
   const candidate = draft.state.candidate!;
   if (hasTooFew(facts, policy)) return suspend(draft, candidate, facts);
   if (candidate.unreadySince !== undefined) {
@@ -102,7 +102,7 @@ function judgeStepping(draft: Draft, facts: VersionFacts): void {
     draft.wakes.push(due);
     return;
   }
-  if (!acked) return wait(draft, current, draft.input.followers);
+  if (lagging !== undefined) return wait(draft, current, lagging === 'gateway' ? 'Gateways' : 'Routers');
   if (judgement.verdict === 'Inconclusive') {
     if (policy.analysis.onInconclusive === 'hold') return wait(draft, current, 'Traffic');
     if (policy.analysis.onInconclusive === 'rollback') return failByEvidence(draft, facts, 'TooFewRequests');

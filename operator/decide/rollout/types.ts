@@ -67,10 +67,8 @@ export interface RolloutInput {
   readonly demand?: number;
   /** Shares that routers were told last. */
   readonly published: readonly Share[];
-  /** Whether the shares published last are followed wherever clients may come from. */
-  readonly acked: boolean;
-  /** Who has to follow. */
-  readonly followers: 'Routers' | 'Gateways';
+  /** An endpoint that clients may come through and that does not follow the shares published last. */
+  readonly lagging?: 'router' | 'gateway';
   /** Milliseconds since the epoch. */
   readonly now: number;
 }
