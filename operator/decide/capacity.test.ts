@@ -113,6 +113,32 @@ describe('capacity first, then weight', () => {
     });
   }
 
+  it('is told once a step, however often the load and the routers come and go', () => {
+    const world = busy();
+    world.add('6.0.0', { replicas: 3, scaling: { targetConcurrency: 10 } });
+    world.run(seconds(62));
+    for (let round = 0; round < 40; round += 1) {
+      world.concurrency = round % 2 === 0 ? undefined : 200;
+      world.run(seconds(2));
+      world.routers = [0, 0];
+      world.settle();
+      world.concurrency = 100;
+      world.run(seconds(2));
+    }
+    const told = world.transcript.filter((line) => line.includes('CapacityRequired'));
+    assert.equal(told.length, 1);
+    assert.ok(world.model?.status?.history?.some(({ reason }) => reason === 'RolloutStarted'));
+    world.rescale('6.0.0', { replicas: 5 });
+    world.run(seconds(40));
+    assert.equal(world.weight('6.0.0'), 50);
+    assert.equal(world.condition('Ready'), 'False AwaitingCapacity');
+    assert.equal(
+      world.transcript.filter((line) => line.includes('CapacityRequired')).length,
+      2,
+      'a new step',
+    );
+  });
+
   it('a person may promote what the numbers hold back', () => {
     const world = busy();
     world.add('6.0.0', { replicas: 1, scaling: { targetConcurrency: 10 } });

@@ -456,6 +456,11 @@ describe('people', () => {
       world.pods('6.0.0', 'ready', 'ready');
       world.settle();
       assert.equal(world.condition('Ready'), 'False AwaitingApproval');
+      world.routers = [0, 0];
+      world.settle();
+      world.run(seconds(1));
+      assert.equal(world.condition('Ready'), 'False AwaitingApproval');
+      assert.equal(world.transcript.filter((line) => line.includes('ApprovalRequired')).length, 1);
     }
   });
 

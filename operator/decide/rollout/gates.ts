@@ -4,7 +4,7 @@ import { bearable, podsFor } from '../capacity.ts';
 import { weightOf } from '../shares.ts';
 import { type Draft, record } from './draft.ts';
 import type { Candidate } from './state.ts';
-import type { VersionFacts } from './types.ts';
+import type { RolloutEvent, VersionFacts } from './types.ts';
 
 /** How often the evidence is looked at; the tests allow for any number of looks. */
 export const lookEveryMs = 1_000;
@@ -25,12 +25,23 @@ export function approve(draft: Draft, candidate: Candidate): void {
 export function awaitApproval(draft: Draft, candidate: Candidate): void {
   if (candidate.waitingFor === 'Approval') return;
   wait(draft, candidate, 'Approval');
-  record(draft, {
+  recordOnce(draft, candidate, {
     type: 'Normal',
     reason: 'ApprovalRequired',
     version: candidate.version,
     message: `${candidate.version} waits for the annotation sluice.dev/approve`,
   });
+}
+
+/**
+ * What a candidate waits for may change with every visit, while load and routers come and go: people are told once a
+ * step, or the history would hold nothing else.
+ */
+function recordOnce(draft: Draft, { version, since }: Candidate, event: RolloutEvent): void {
+  const told = draft.state.history.some(
+    (entry) => entry.reason === event.reason && entry.version === version && entry.at >= since,
+  );
+  if (!told) record(draft, event);
 }
 
 export function wait(
@@ -49,7 +60,7 @@ export function canCarry(draft: Draft, candidate: Candidate, facts: VersionFacts
   if (demand === undefined) wait(draft, candidate, 'Routers');
   if (demand === undefined || candidate.waitingFor === 'Capacity') return false;
   wait(draft, candidate, 'Capacity');
-  record(draft, {
+  recordOnce(draft, candidate, {
     type: 'Normal',
     reason: 'CapacityRequired',
     version: candidate.version,
