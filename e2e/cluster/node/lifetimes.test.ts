@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import https from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -111,31 +111,18 @@ describe('lifetimes', () => {
 
   it('runs preStop before SIGTERM, and SIGKILL when the grace is over', async () => {
     const hook = {
-      lifecycle: { preStop: { exec: { command: ['/bin/sh', '-c', 'echo hook >> $D/order'] } } },
+      lifecycle: { preStop: { exec: { command: ['/bin/sh', '-c', 'echo hook >> $D/stopped'] } } },
     };
-    const stubborn = 'trap "echo term >> $D/order" TERM; while :; do sleep 0.02; done';
+    const stubborn =
+      'trap "echo term >> $D/stopped" TERM; echo up >> $D/stopped; while :; do sleep 0.02; done';
     const name = world.run({
-      terminationGracePeriodSeconds: 1,
-      volumes: [{ name: 'd', emptyDir: {} }],
-      containers: [
-        sh('c', stubborn, {
-          ...hook,
-          env: [{ name: 'D', value: '/d' }],
-          volumeMounts: [{ name: 'd', mountPath: '/d' }],
-        }),
-      ],
+      terminationGracePeriodSeconds: 2,
+      containers: [sh('c', stubborn, { ...hook, env: [{ name: 'D', value: world.folder }] })],
     });
-    await world.until('running', () => world.container(name)?.state.running);
-    const file = join(world.podFolder(name), 'v/d/order');
-    api.deletePod(`default/${name}`);
-    await world.until('asked', () => {
-      try {
-        return readFileSync(file, 'utf8') === 'hook\nterm\n';
-      } catch {
-        return false;
-      }
-    });
-    await world.until('gone', () => !world.pod(name));
+    const file = join(world.folder, 'stopped');
+    await world.until('up', () => existsSync(file));
+    await world.remove(name);
+    assert.equal(readFileSync(file, 'utf8'), 'up\nhook\nterm\n');
     assert.equal(world.last(name)?.status?.containerStatuses?.[0]?.state.terminated?.exitCode, 137);
     assert.equal(world.last(name)?.status?.phase, 'Failed');
   });
