@@ -5,9 +5,11 @@
 import { createPrivateKey, type KeyObject, sign } from 'node:crypto';
 import { Failure } from '../../termination.ts';
 import type { Credentials } from '../credentials.ts';
-import { discard, type HttpClient, plain, type Resource, refusedStatus } from '../http-client.ts';
+import { discard, type HttpClient, plain, type Resource } from '../http-client.ts';
 import { escapePath } from '../location.ts';
-import { baseUrl, s3Object } from './s3.ts';
+import { readToken, renewing } from './bearer-token.ts';
+import { baseUrl } from './endpoint.ts';
+import { s3Object } from './s3.ts';
 
 const publicEndpoint = 'https://storage.googleapis.com';
 const tokenEndpoint = 'https://oauth2.googleapis.com/token';
@@ -46,14 +48,10 @@ export function gsObject(wanted: GsObject): Resource {
       return { authorization: `Bearer ${await token}` };
     },
   };
-  return {
-    ...resource,
-    instead: ({ statusCode }) => {
-      if (statusCode !== 401) return undefined;
-      token = undefined;
-      return resource;
-    },
-  };
+  return renewing(resource, () => {
+    token = undefined;
+    return true;
+  });
 }
 
 interface ServiceAccount {
@@ -108,31 +106,11 @@ async function accessToken(account: ServiceAccount, { client, now }: GsObject): 
     {},
     { method: 'POST', content },
   );
-  if (answer.statusCode !== 200) {
+  if (answer.statusCode === 400) {
     await discard(answer);
-    if (answer.statusCode === 400)
-      throw new Failure('ArtifactUnauthorized', `${plain(url.href)} refuses the service account's key`);
-    throw refusedStatus(url, answer.statusCode);
+    throw new Failure('ArtifactUnauthorized', `${plain(url.href)} refuses the service account's key`);
   }
-  const text = (await client.document(answer, 2 ** 20, 'the answer of the token server')).toString('utf8');
-  const token = tokenIn(text, ['access_token']);
-  if (token === undefined)
-    throw new Failure('ArtifactUnauthorized', `${plain(url.href)} sent no access token`);
-  return token;
-}
-
-/** The first of the fields that is a token and fits a header. */
-export function tokenIn(text: string, fields: readonly string[]): string | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  if (typeof value !== 'object' || value === null) return undefined;
-  return fields
-    .map((field) => (value as Record<string, unknown>)[field])
-    .find((token): token is string => typeof token === 'string' && /^[\x21-\x7e]+$/.test(token));
+  return readToken({ answer, url }, client, ['access_token']);
 }
 
 const base64 = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');

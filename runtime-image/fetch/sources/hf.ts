@@ -2,7 +2,7 @@
 import type { Credentials } from '../credentials.ts';
 import type { Resource } from '../http-client.ts';
 import { escapePath } from '../location.ts';
-import { baseUrl } from './s3.ts';
+import { baseUrl } from './endpoint.ts';
 
 const publicEndpoint = 'https://huggingface.co';
 

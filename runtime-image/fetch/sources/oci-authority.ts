@@ -2,7 +2,6 @@
 import { Failure } from '../../termination.ts';
 import { basicHeader, type Credentials } from '../credentials.ts';
 import {
-  discard,
   type Headers,
   type HttpClient,
   header,
@@ -10,7 +9,7 @@ import {
   type Resource,
   refusedStatus,
 } from '../http-client.ts';
-import { tokenIn } from './gs.ts';
+import { readToken, renewing } from './bearer-token.ts';
 
 export interface AuthorityOptions {
   readonly location: { readonly registry: string; readonly repository: string };
@@ -29,18 +28,13 @@ export class RegistryAuthority {
   /** Something of the registry, asked for once more after a challenge. */
   resource(url: string, headers: Headers = {}): Resource {
     const resource = { url, headers, authorize: () => this.#headers };
-    return {
-      ...resource,
-      instead: async (answer, asked) => {
-        const challenge = header(answer, 'www-authenticate');
-        if (answer.statusCode !== 401 || challenge === undefined) return undefined;
-        // Whoever a redirect leads to does not say where the registry's password goes.
-        if (asked.origin !== new URL(url).origin) return undefined;
-        // Also when a token has run out in the middle of a long download.
-        this.#headers = await this.#answerTo(challenge, asked);
-        return resource;
-      },
-    };
+    // Also when a token has run out in the middle of a long download.
+    return renewing(resource, async (answer, asked) => {
+      const challenge = header(answer, 'www-authenticate');
+      if (challenge === undefined) return false;
+      this.#headers = await this.#answerTo(challenge, asked);
+      return true;
+    });
   }
 
   async #answerTo(challenge: string, asked: URL): Promise<Headers> {
@@ -59,18 +53,11 @@ export class RegistryAuthority {
     // What is needed, whatever the challenge says: a token for more could be used by whoever got hold of it.
     realm.searchParams.set('scope', `repository:${location.repository}:pull`);
     if (own?.startsWith('Bearer ') === true) return { authorization: own };
-    const { answer, url } = await client.send({
+    const sent = await client.send({
       url: realm.href,
       ...(own === undefined ? {} : { authorize: () => ({ authorization: own }) }),
     });
-    if (answer.statusCode !== 200) {
-      await discard(answer);
-      throw refusedStatus(url, answer.statusCode);
-    }
-    const text = await client.document(answer, 2 ** 20, 'the answer of the token server');
-    const token = tokenIn(text.toString('utf8'), ['token', 'access_token']);
-    if (token === undefined)
-      throw new Failure('ArtifactUnauthorized', `${plain(url.href)} sent no access token`);
+    const token = await readToken(sent, client, ['token', 'access_token']);
     return { authorization: `Bearer ${token}` };
   }
 

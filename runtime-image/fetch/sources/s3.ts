@@ -4,6 +4,7 @@ import { Failure } from '../../termination.ts';
 import type { Credentials } from '../credentials.ts';
 import { type Headers, header, type Resource } from '../http-client.ts';
 import { escapePath } from '../location.ts';
+import { baseUrl } from './endpoint.ts';
 
 export interface S3Object {
   readonly bucket: string;
@@ -42,18 +43,6 @@ function base({ bucket, endpoint }: S3Object, region: string): string {
   const host = `s3.${region}.amazonaws.com${region.startsWith('cn-') ? '.cn' : ''}`;
   // A certificate for all buckets does not match a name with another dot.
   return bucket.includes('.') ? `https://${host}/${bucket}` : `https://${bucket}.${host}`;
-}
-
-/** @throws Failure ConfigurationInvalid */
-export function baseUrl(endpoint: string): string {
-  const url = URL.parse(endpoint);
-  if (url === null || !/^https?:$/.test(url.protocol) || url.search !== '' || url.hash !== '') {
-    throw new Failure(
-      'ConfigurationInvalid',
-      `the endpoint ${JSON.stringify(endpoint.slice(0, 200))} is not a URL such as https://store.example.com`,
-    );
-  }
-  return url.href.replace(/\/+$/, '');
 }
 
 async function signature(url: URL, region: string, keys: NonNullable<Credentials['keys']>): Promise<Headers> {
