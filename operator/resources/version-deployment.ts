@@ -219,7 +219,7 @@ function serverContainer(version: ModelVersion, pool: GPUPool | undefined, confi
   };
 }
 
-/** The user's variables first, so that ours win where the kubelet sees a name twice. */
+/** No name twice: where the user chooses one of ours, as the CRD allows for the log level, the user's is taken. */
 function serverEnv({ spec }: ModelVersion, { runtime }: VersionConfig) {
   const { ports, provider, tune, threads, workers, batching, env: users = [] } = spec.server;
   const { gpus } = spec.placement;

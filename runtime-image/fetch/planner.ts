@@ -18,7 +18,7 @@ export interface Planner {
   readonly privateHosts: PrivateHosts;
   readonly cache: Cache | undefined;
   readonly remembered: Remembered | undefined;
-  /** Milliseconds since 1970. */
+  /** Seconds since 1970. */
   readonly now: () => number;
 }
 
