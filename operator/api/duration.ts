@@ -15,6 +15,10 @@ export function milliseconds(duration: string): number {
   return total;
 }
 
+/** Whole seconds, at least one: what probes and grace periods are counted in. */
+export const wholeSeconds = (duration: string): number =>
+  Math.max(1, Math.ceil(milliseconds(duration) / 1_000));
+
 /** A duration for people: `850 ms`, `12.3 s`, `4 min 10 s`. */
 export function readable(ms: number): string {
   if (ms < 1_000) return `${Math.round(ms)} ms`;

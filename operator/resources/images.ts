@@ -1,3 +1,5 @@
+import { paths } from '#contract';
+
 /** How pods get the runtime image, and what its processes are told; from the operator's configuration. */
 export interface ImageConfig {
   /** Reference of the runtime image. */
@@ -20,6 +22,12 @@ export interface ArtifactPolicy {
   /** Of one artifact. */
   readonly maxBytes: number;
 }
+
+/** How a container says why it ended; one of another make with the end of its log. */
+export const termination = {
+  terminationMessagePath: paths.terminationLog,
+  terminationMessagePolicy: 'FallbackToLogsOnError',
+} as const;
 
 /** Compute resources of a container, as Kubernetes writes them. */
 export interface Resources {

@@ -3,7 +3,7 @@
 import { commands, env, paths, routerPorts } from '#contract';
 import type { Model } from '../api/generated/model.ts';
 import type { DesiredObject } from '../api/kubernetes.ts';
-import { envOf, fieldEnv, type ImageConfig, type Resources } from './images.ts';
+import { envOf, fieldEnv, type ImageConfig, type Resources, termination } from './images.ts';
 import { managedBy, ownedBy } from './metadata.ts';
 import { routerName } from './names.ts';
 import { containerSecurity, podSecurity } from './pod-security.ts';
@@ -111,8 +111,7 @@ function podSpec({ runtime, resources, graceSeconds }: RouterConfig) {
         ],
         resources,
         securityContext: containerSecurity(true),
-        terminationMessagePath: paths.terminationLog,
-        terminationMessagePolicy: 'FallbackToLogsOnError',
+        ...termination,
         startupProbe: {
           httpGet: { path: '/readyz', ...admin },
           periodSeconds: 1,
