@@ -34,3 +34,14 @@ it('many small pieces are more than their bytes', () => {
   for (let index = 0; index < 100; index++) share.addChunk(1);
   assert.ok(budget.held > 100 * 100);
 });
+
+it('an answer counts as far as it is larger than its request', () => {
+  const budget = new ByteBudget(100);
+  const share = budget.share();
+  share.add(50);
+  share.atLeast(40);
+  assert.equal(budget.held, 50);
+  share.atLeast(80);
+  assert.equal(budget.held, 80);
+  assert.throws(() => share.atLeast(101), { fault: 'Exhausted' });
+});

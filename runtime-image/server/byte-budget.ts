@@ -37,6 +37,7 @@ export class ByteBudget {
     return {
       add,
       addChunk: (more) => add(more + chunkOverhead),
+      atLeast: (total) => add(Math.max(0, total - bytes)),
       release: () => {
         this.#held -= bytes;
         bytes = 0;
@@ -52,6 +53,11 @@ export interface ByteShare {
   add(bytes: number): void;
   /** Adds what is kept as one of many pieces, which may be small. @throws as add does */
   addChunk(bytes: number): void;
+  /**
+   * For the answer: its memory takes the place of the request's, so the larger of the two counts.
+   * @throws as add does
+   */
+  atLeast(bytes: number): void;
   /** Gives everything back, for good: who is still at work for the request learns it when he adds. Again does nothing. */
   release(): void;
 }

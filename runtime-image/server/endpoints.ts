@@ -40,7 +40,13 @@ export class Endpoints {
     const closing = { now: false };
     const http = createHttpServer({ model, maxRequestBytes, budget, logger, closing: () => closing.now });
     const metricsServer = createMetricsServer(metrics.registry);
-    const grpc = createGrpcServer({ model, maxRequestBytes, budget, logger });
+    const grpc = createGrpcServer({
+      model,
+      maxRequestBytes,
+      budget,
+      logger,
+      now: () => performance.now(),
+    });
     const addresses = {
       http: await listen(http, bindAddress, ports.http),
       metrics: await listen(metricsServer, bindAddress, ports.metrics),

@@ -140,6 +140,12 @@ export class ServedModel {
   get spec(): ModelSpec {
     return this.#loaded().spec;
   }
+  /** Counts a request for inference that was refused before it had come as a whole. */
+  refused(protocol: Protocol, error: InferenceError): void {
+    this.#statistics.recordFailure(0);
+    this.#metrics?.recordFailure(protocol, error.fault);
+  }
+
 
   /** What computes. @throws InferenceError Unavailable while the model is loading */
   get provider(): Provider {

@@ -23,6 +23,11 @@ export function joinOwned(chunks: readonly Uint8Array[], bytes: number): Buffer 
   return joined;
 }
 
+/** Of all chunks together. */
+export function lengthOf(chunks: readonly Uint8Array[]): number {
+  return chunks.reduce((sum, { byteLength }) => sum + byteLength, 0);
+}
+
 /** Whether the memory holds one request and nothing else. */
 export function isOwned(buffer: ArrayBufferLike): buffer is ArrayBuffer {
   return owned.has(buffer);

@@ -289,19 +289,6 @@ describe('serve', { timeout: 240_000 }, () => {
     }
   });
 
-  it('calls a message that is no protobuf an invalid argument', async () => {
-    const nonsense = new Promise((_, reject) => {
-      client.makeUnaryRequest(
-        `/${serviceName}/ModelInfer`,
-        (bytes: Buffer) => bytes,
-        (bytes) => bytes,
-        Buffer.from([0xff, 0xff, 0xff]),
-        (error) => reject(error),
-      );
-    });
-    await assert.rejects(nonsense, { code: status.INVALID_ARGUMENT });
-  });
-
   it('lists its services by reflection', async () => {
     const call = client.makeBidiStreamRequest(
       '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo',
@@ -316,6 +303,31 @@ describe('serve', { timeout: 240_000 }, () => {
     call.end();
     assert.match(answer, /inference\.GRPCInferenceService/);
     assert.match(answer, /grpc\.health\.v1\.Health/);
+  });
+
+  it('counts what it refuses before it has come as a whole', async () => {
+    const refused = async (protocol: string, outcome: string) => {
+      const text = await (await fetch(metrics)).text();
+      const labels = `protocol="${protocol}",outcome="${outcome}"`;
+      return Number(new RegExp(`^sluice_requests_total{${labels},[^}]*} (\\S+)`, 'm').exec(text)?.[1] ?? 0);
+    };
+    const before = [await refused('rest', 'TooLarge'), await refused('grpc', 'InvalidArgument')];
+    assert.equal((await infer('x'.repeat(65 * 2 ** 20))).status, 413);
+    const nonsense = new Promise((_, reject) => {
+      client.makeUnaryRequest(
+        `/${serviceName}/ModelInfer`,
+        (bytes: Buffer) => bytes,
+        (bytes) => bytes,
+        Buffer.from([0xff, 0xff, 0xff]),
+        (error) => reject(error),
+      );
+    });
+    await assert.rejects(nonsense, { code: status.INVALID_ARGUMENT });
+    const after = [await refused('rest', 'TooLarge'), await refused('grpc', 'InvalidArgument')];
+    assert.deepEqual(
+      after,
+      before.map((count) => count + 1),
+    );
   });
 
   it('counts', async () => {

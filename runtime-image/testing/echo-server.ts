@@ -21,6 +21,8 @@ const server = new GrpcTransport({
   maxRequestBytes: 64 * 2 ** 20,
   budget: new ByteBudget(2 ** 30),
   headers: {},
+  now: () => performance.now(),
+  onRefused: () => undefined,
 });
 server.addService(
   {

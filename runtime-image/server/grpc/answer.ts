@@ -6,6 +6,7 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import type { ByteBudget } from '../byte-budget.ts';
+import type { InferenceError } from '../protocol/errors.ts';
 import { encodeStatusText } from './framing.ts';
 
 /** How a call ended. Codes are those of google.rpc.Code. */
@@ -18,6 +19,10 @@ export interface Status {
 export interface CallContext {
   readonly maxRequestBytes: number;
   readonly budget: ByteBudget;
+  /** Milliseconds of a clock that never goes back. */
+  readonly now: () => number;
+  /** Told of each unary call that ends before its handler has heard of it: too large, too slow, badly framed. */
+  readonly onRefused: (path: string, error: InferenceError) => void;
   /** Headers of every answer. */
   readonly headers: Readonly<Record<string, string>>;
 }

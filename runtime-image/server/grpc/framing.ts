@@ -1,5 +1,5 @@
 /** The framing of gRPC over HTTP/2: messages with a length before them, time limits and texts in headers. Pure. */
-import { joinOwned } from '../own-buffer.ts';
+import { joinOwned, lengthOf } from '../own-buffer.ts';
 import { InferenceError, invalid } from '../protocol/errors.ts';
 
 /** One byte that says whether the message is compressed, and four of its length. */
@@ -72,7 +72,7 @@ const copyBelow = 65_536;
 
 /** A message with its prefix, as what has to be written; large pieces are not copied. */
 export function frame(pieces: readonly Uint8Array[]): readonly Uint8Array[] {
-  const length = pieces.reduce((sum, piece) => sum + piece.byteLength, 0);
+  const length = lengthOf(pieces);
   const prefix = Buffer.allocUnsafe(prefixBytes);
   prefix[0] = 0;
   prefix.writeUInt32BE(length, 1);

@@ -23,7 +23,7 @@ export interface UnaryRequest {
   readonly request: unknown;
   readonly path: string;
   readonly headers: IncomingHttpHeaders;
-  /** The time limit that the client has set, in milliseconds; undefined when there is none. */
+  /** What is left of the time limit that the client has set, in milliseconds; undefined when there is none. */
   readonly timeoutMs: number | undefined;
   /** The one listener: called when nobody waits for the answer any more. */
   onCancel(listener: () => void): void;
@@ -34,6 +34,7 @@ export interface HandlerError {
   readonly code: number;
   readonly details: string;
 }
+/** @throws when the answer cannot be encoded or there is no room for it; an error is to be given then */
 export type Done = (error: InferenceError | HandlerError | null, answer?: unknown) => void;
 
 export type UnaryHandler = (call: UnaryRequest, done: Done) => void;

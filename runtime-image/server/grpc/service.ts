@@ -25,6 +25,7 @@ import type { MethodDescription, Service, UnaryHandler, UnaryRequest } from './m
 import { GrpcTransport } from './transport.ts';
 
 export const serviceName = 'inference.GRPCInferenceService';
+const inferPath = `/${serviceName}/ModelInfer`;
 const protoPath = fileURLToPath(new URL('../../inference.proto', import.meta.url));
 const loaderOptions = { keepCase: true, longs: String, enums: String, defaults: true, oneofs: true } as const;
 
@@ -38,14 +39,19 @@ export interface GrpcOptions {
   readonly maxRequestBytes: number;
   readonly budget: ByteBudget;
   readonly logger: Logger;
+  /** Milliseconds of a clock that never goes back. */
+  readonly now: () => number;
 }
 
 /** A gRPC server that does not listen yet. */
 export function createGrpcServer(options: GrpcOptions): GrpcTransport {
-  const { model, maxRequestBytes, budget } = options;
+  const { model, maxRequestBytes, budget, now } = options;
   const protocol = loadProtocol();
   const headers = { [versionHeader]: model.version };
-  const server = new GrpcTransport({ maxRequestBytes, budget, headers });
+  const onRefused = (path: string, error: InferenceError) => {
+    if (path === inferPath) model.refused('grpc', error);
+  };
+  const server = new GrpcTransport({ maxRequestBytes, budget, headers, now, onRefused });
   server.addService(ownInfer(protocol[serviceName] as ServiceDefinition), handlers(options));
   const health = new HealthImplementation();
   // The two libraries ask nothing of a server but this one method.

@@ -29,7 +29,13 @@ interface World extends AsyncDisposable {
 
 async function start(budgetBytes = 2 ** 20): Promise<World> {
   const budget = new ByteBudget(budgetBytes);
-  const transport = new GrpcTransport({ maxRequestBytes: 2048, budget, headers: { 'x-test': 'yes' } });
+  const transport = new GrpcTransport({
+    maxRequestBytes: 2048,
+    budget,
+    headers: { 'x-test': 'yes' },
+    now: () => performance.now(),
+    onRefused: () => undefined,
+  });
   const held: { call: UnaryRequest; done: Done }[] = [];
   transport.addService(
     {
@@ -273,6 +279,8 @@ describe('the gRPC transport', { timeout: 60_000 }, () => {
     ['a time limit that is none', { 'grpc-timeout': 'soon' }, text, { 'grpc-status': '3' }],
     ['a time limit of nothing', { 'grpc-timeout': '0m' }, text, { 'grpc-status': '4' }],
     ['another content type', { 'content-type': 'text/html' }, text, { ':status': 415 }],
+    ['gRPC-Web', { 'content-type': 'application/grpc-web+proto' }, text, { ':status': 415 }],
+    ['gRPC with JSON', { 'content-type': 'application/grpc+json' }, text, { ':status': 415 }],
     ['another HTTP method', { ':method': 'PUT' }, text, { ':status': 405 }],
   ];
   for (const [what, headers, body, expected] of cases) {

@@ -24,6 +24,8 @@ const maxStreams = 1000;
 const streamWindow = 2 ** 20;
 const connectionWindow = 16 * 2 ** 20;
 const maxFrame = 2 ** 18;
+/** Protobuf alone: gRPC-Web and JSON are framed or written otherwise. */
+const grpcType = /^application\/grpc(\+proto)?\s*(;|$)/i;
 
 export class GrpcTransport {
   readonly #context: CallContext;
@@ -83,7 +85,7 @@ export class GrpcTransport {
     // A client that goes away is nobody's error; calls hear of it by the stream's closing.
     stream.on('error', () => undefined);
     if (headers[':method'] !== 'POST') return endWithHttpStatus(stream, 405);
-    if (!headers['content-type']?.startsWith('application/grpc')) return endWithHttpStatus(stream, 415);
+    if (!grpcType.test(headers['content-type'] ?? '')) return endWithHttpStatus(stream, 415);
     const path = headers[':path'] ?? '';
     const method = this.#methods.get(path);
     if (method === undefined) {

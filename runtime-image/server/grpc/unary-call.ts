@@ -1,7 +1,9 @@
 /** One call with one request and one answer: receives, decodes, hands over, answers once. */
-import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import type { ByteShare } from '../byte-budget.ts';
+import { lengthOf } from '../own-buffer.ts';
 import { InferenceError, invalid } from '../protocol/errors.ts';
+import { transferTimeoutMs } from '../time-limits.ts';
 import {
   answerHeaders,
   type CallContext,
@@ -21,9 +23,6 @@ import {
   type UnaryRequest,
 } from './method.ts';
 
-/** Longest that a request may take to come; as over HTTP/1.1. */
-const requestTimeoutMs = 300_000;
-
 export class UnaryCall implements UnaryRequest {
   readonly path: string;
   readonly headers: IncomingHttpHeaders;
@@ -35,8 +34,12 @@ export class UnaryCall implements UnaryRequest {
   readonly #handler: UnaryHandler;
   readonly #reader: MessageReader;
   readonly #share: ByteShare;
-  readonly #slow: NodeJS.Timeout;
+  /** Ends what takes too long: first the request, then the answer. */
+  #timer: NodeJS.Timeout | undefined;
+  /** Of the clock, where the client has set a time limit. */
+  #deadline: number | undefined;
   #message: Message | undefined;
+  #handedOver = false;
   #answered = false;
   #cancel: (() => void) | undefined;
 
@@ -54,17 +57,31 @@ export class UnaryCall implements UnaryRequest {
     this.#handler = handler;
     this.#reader = new MessageReader(context.maxRequestBytes);
     this.#share = context.budget.share();
-    this.#slow = setTimeout(() => this.#fail(tooSlow()), requestTimeoutMs).unref();
   }
 
   start(): void {
+    this.#stream.on('close', () => this.#close());
+    try {
+      this.#limitTime();
+    } catch (thrown) {
+      return this.#refuse(thrown);
+    }
     this.#stream.on('data', (chunk: Buffer) => this.#receive(chunk));
     this.#stream.on('end', () => void this.#handOver());
-    this.#stream.on('close', () => this.#close());
   }
 
   onCancel(listener: () => void): void {
     this.#cancel = listener;
+  }
+
+  /** The client's limit counts from its headers on, as it does for the client. */
+  #limitTime(): void {
+    const limitMs = parseTimeout(this.headers['grpc-timeout'] as string | undefined);
+    if (limitMs === 0) throw late('the time limit of the call is 0');
+    if (limitMs !== undefined) this.#deadline = this.#context.now() + limitMs;
+    const ms = Math.min(limitMs ?? transferTimeoutMs, transferTimeoutMs);
+    const tooSlow = () => this.#refuse(late(`the request did not come within ${ms / 1000} s`));
+    this.#timer = setTimeout(tooSlow, ms).unref();
   }
 
   #receive(chunk: Buffer): void {
@@ -75,31 +92,42 @@ export class UnaryCall implements UnaryRequest {
       if (this.#message !== undefined) throw invalid('there is more than one message in the request');
       this.#message = this.#reader.next();
     } catch (thrown) {
-      this.#fail(InferenceError.from(thrown));
+      this.#refuse(thrown);
     }
   }
 
   async #handOver(): Promise<void> {
-    clearTimeout(this.#slow);
+    clearTimeout(this.#timer);
     if (this.#answered) return;
     try {
-      const message = this.#message;
-      if (message === undefined) throw invalid('the request ends before its message does');
-      if (this.#reader.held > 0) throw invalid('there is more than one message in the request');
-      this.timeoutMs = parseTimeout(this.headers['grpc-timeout'] as string | undefined);
-      if (this.timeoutMs === 0)
-        throw new InferenceError('DeadlineExceeded', 'the time limit of the call is 0');
-      const { maxRequestBytes } = this.#context;
-      const bytes = await expand(message, this.headers['grpc-encoding'], maxRequestBytes, this.#share);
-      // The client may have gone meanwhile, and nobody would cancel what begins now.
-      if (this.#answered) return;
-      this.request = decode(this.#description, bytes);
+      this.request = await this.#read();
+    } catch (thrown) {
+      return this.#refuse(thrown);
+    }
+    // The client may have gone meanwhile, and nobody would cancel what begins now.
+    if (this.#answered) return;
+    this.#handedOver = true;
+    try {
       this.#handler(this, this.#done);
     } catch (thrown) {
       this.#fail(InferenceError.from(thrown));
     }
   }
 
+  async #read(): Promise<unknown> {
+    const message = this.#message;
+    if (message === undefined) throw invalid('the request ends before its message does');
+    if (this.#reader.held > 0) throw invalid('there is more than one message in the request');
+    const { maxRequestBytes, now } = this.#context;
+    const bytes = await expand(message, this.headers['grpc-encoding'], maxRequestBytes, this.#share);
+    if (this.#deadline !== undefined) {
+      this.timeoutMs = this.#deadline - now();
+      if (this.timeoutMs <= 0) throw late('the time limit of the call passed before its request had come');
+    }
+    return decode(this.#description, bytes);
+  }
+
+  /** An answer that cannot be encoded, or has no room, throws: the call is still to be answered then. */
   readonly #done: Done = (error, answer) => {
     if (error === null) this.#answer(answer);
     else this.#fail('details' in error ? { code: error.code, message: error.details } : error);
@@ -108,13 +136,23 @@ export class UnaryCall implements UnaryRequest {
   #answer(answer: unknown): void {
     const stream = this.#stream;
     if (this.#answered || stream.destroyed || stream.closed) return;
-    this.#answered = true;
     const pieces = frame(encode(this.#description, answer));
+    this.#share.atLeast(lengthOf(pieces));
+    this.#answered = true;
+    this.#timer = setTimeout(() => stream.close(constants.NGHTTP2_CANCEL), transferTimeoutMs).unref();
     stream.respond(answerHeaders(this.#context), { waitForTrailers: true });
     stream.once('wantTrailers', () => stream.sendTrailers(succeeded));
     const last = pieces.length - 1;
     for (const piece of pieces.slice(0, last)) stream.write(piece);
     stream.end(pieces[last]);
+  }
+
+  /** Ends the call before its handler has heard of it. */
+  #refuse(thrown: unknown): void {
+    if (this.#answered) return;
+    const error = InferenceError.from(thrown);
+    this.#context.onRefused(this.path, error);
+    this.#fail(error);
   }
 
   #fail(status: Status): void {
@@ -124,17 +162,15 @@ export class UnaryCall implements UnaryRequest {
   }
 
   #close(): void {
-    clearTimeout(this.#slow);
+    clearTimeout(this.#timer);
     this.#share.release();
+    if (!this.#handedOver) this.#refuse(new InferenceError('Cancelled', 'the client ended the call'));
     if (this.#answered) return;
     this.#answered = true;
     this.#cancel?.();
   }
 }
 
-function tooSlow(): InferenceError {
-  return new InferenceError(
-    'DeadlineExceeded',
-    `the request did not come within ${requestTimeoutMs / 1000} s`,
-  );
+function late(message: string): InferenceError {
+  return new InferenceError('DeadlineExceeded', message);
 }

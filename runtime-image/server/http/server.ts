@@ -12,10 +12,12 @@ import {
 } from '../describe.ts';
 import { Cancellation } from '../execution/cancellation.ts';
 import type { ServedModel } from '../model.ts';
+import { lengthOf } from '../own-buffer.ts';
 import { InferenceError, invalid, quote } from '../protocol/errors.ts';
 import { encodeJsonAnswer } from '../protocol/json-answer.ts';
 import { decodeJsonRequest } from '../protocol/json-request.ts';
 import type { InferRequest } from '../protocol/tensor.ts';
+import { transferTimeoutMs } from '../time-limits.ts';
 import { traceContextOf, traceFields } from '../tracing/trace-context.ts';
 import { readBody } from './body.ts';
 import { MethodNotAllowed, type Route, route } from './routes.ts';
@@ -37,7 +39,7 @@ export interface HttpOptions {
 /** An HTTP server that is not listening yet. */
 export function createHttpServer(options: HttpOptions): Server {
   const server = createServer(
-    { keepAliveTimeout: keepAliveMs, requestTimeout: 300_000 },
+    { keepAliveTimeout: keepAliveMs, requestTimeout: transferTimeoutMs },
     (request, response) => {
       response.setHeader(versionHeader, options.model.version);
       if (options.closing()) response.setHeader('Connection', 'close');
@@ -125,7 +127,11 @@ async function infer(
   const share = options.budget.share();
   // Until the answer has left or the client has: its chunks may be views of what was received.
   response.once('close', share.release);
-  const body = await readBody(request, options.maxRequestBytes, share);
+  const body = await readBody(request, options.maxRequestBytes, share).catch((thrown: unknown) => {
+    const error = InferenceError.from(thrown);
+    model.refused('rest', error);
+    throw error;
+  });
   let decoded: InferRequest | undefined;
   const result = await model.infer(
     'rest',
@@ -137,6 +143,9 @@ async function infer(
   );
   const about = { model: model.name, version: model.version };
   const encoded = encodeJsonAnswer(result, about, decoded ?? { outputs: [], binaryOutputs: false });
+  share.atLeast(lengthOf(encoded.chunks));
+  const unread = setTimeout(() => response.destroy(), transferTimeoutMs).unref();
+  response.once('close', () => clearTimeout(unread));
   if (encoded.headerLength === undefined) {
     response.setHeader('Content-Type', 'application/json');
   } else {
@@ -156,7 +165,7 @@ function headerLength(request: IncomingMessage): number | undefined {
 }
 
 function send(response: ServerResponse, status: number, chunks: readonly Uint8Array[]): void {
-  const length = chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0);
+  const length = lengthOf(chunks);
   const { req: request } = response;
   // What is left of the body would be read as the next request's beginning.
   if (!request.complete) response.setHeader('Connection', 'close');
