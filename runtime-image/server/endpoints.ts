@@ -17,7 +17,7 @@ import type { ServedModel } from './model.ts';
 const drainDelayMs = 3000;
 /** What is kept back of the grace period for ending in order. */
 const reserveMs = 1000;
-/** For the last answers over gRPC to leave. */
+/** For what the last answers over gRPC have left in their sockets. */
 const flushMs = 500;
 const pollMs = 20;
 
@@ -77,7 +77,7 @@ export class Endpoints {
    * Resolves within the grace period, whatever clients do.
    * @param known whether it was ever ready; nobody sends requests to a server that was not
    */
-  async drain(graceMs: number, inFlight: () => number, known: boolean): Promise<void> {
+  async drain(graceMs: number, known: boolean): Promise<void> {
     const began = performance.now();
     const deadline = began + Math.max(0, graceMs - reserveMs);
     this.#closing.now = true;
@@ -89,8 +89,8 @@ export class Endpoints {
     // Sends GOAWAY, lets open streams end and refuses new ones. It waits for health watches too, which never end.
     const grpcClosed = this.#grpc.drain();
     const left = () => Math.max(0, deadline - performance.now());
-    // HTTP ends with its last connection: bodies may still be on their way in, and answers on their way out.
-    while ((inFlight() > 0 || !httpClosed) && left() > 0) {
+    // Over both, bodies may still be on their way in, and answers on their way out. HTTP ends with its last connection.
+    while ((this.#grpc.calls > 0 || !httpClosed) && left() > 0) {
       this.#http.closeIdleConnections();
       await sleep(pollMs);
     }

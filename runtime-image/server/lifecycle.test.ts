@@ -1,15 +1,17 @@
 /** Starting, stopping, failing and fire drills of the server, as processes. */
 import assert from 'node:assert/strict';
 import { copyFileSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:http2';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Client, credentials, loadPackageDefinition } from '@grpc/grpc-js';
+import { type Client, credentials, loadPackageDefinition, type MethodDefinition } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { protoPath } from 'grpc-health-check';
 import { env, modelFile } from '#contract';
 import { perceptron } from '../testing/onnx.ts';
 import { ImageProcess, sileroFolder, temporaryFolder } from '../testing/process.ts';
+import { frame } from './grpc/framing.ts';
 import { loadProtocol } from './grpc/service.ts';
 
 const local = {
@@ -155,6 +157,51 @@ describe('the life of a server', { timeout: 240_000, concurrency: 2 }, () => {
     );
     later.resolve();
     assert.equal((await answer).status, 200);
+    assert.equal(await server.exited, 0);
+  });
+
+  it('waits for a message over gRPC that comes slowly', async () => {
+    await using server = serve(perceptron([64, 4]), { [env.gracePeriod]: '20' });
+    await server.logged('serving');
+    const { http, grpc } = await server.logged('listening');
+    const rows = 4096;
+    const { inference } = loadPackageDefinition(loadProtocol()) as unknown as {
+      inference: { GRPCInferenceService: { service: Record<string, MethodDefinition<object, object>> } };
+    };
+    const method = inference.GRPCInferenceService.service['ModelInfer'];
+    assert.ok(method);
+    const message = method.requestSerialize(requestOf(new Float32Array(rows * 64), [rows, 64]));
+    const framed = Buffer.concat(frame([message]));
+    const session = connect(`http://${grpc}`);
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': method.path,
+      'content-type': 'application/grpc',
+    });
+    const status = new Promise((resolve, reject) => {
+      stream.once('trailers', (trailers) => resolve(trailers['grpc-status']));
+      stream.once('close', () => reject(new Error('the call was cut off'))).once('error', reject);
+    });
+    status.catch(() => undefined);
+    stream.resume();
+    await new Promise((resolve) => stream.write(framed.subarray(0, 1000), resolve));
+    await new Promise((resolve) => session.ping(resolve));
+    server.signal('SIGTERM');
+    await until('no new connection is taken', () =>
+      fetch(`http://${http}/v2`).then(
+        () => false,
+        () => true,
+      ),
+    );
+    // A slow client, which sends a hundredth of its message now and then.
+    const step = Math.ceil(framed.byteLength / 100);
+    for (let sent = 1000; sent < framed.byteLength && !stream.closed; sent += step) {
+      stream.write(framed.subarray(sent, sent + step));
+      await sleep(20);
+    }
+    stream.end();
+    assert.equal(await status, '0');
+    session.close();
     assert.equal(await server.exited, 0);
   });
 

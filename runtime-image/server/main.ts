@@ -57,7 +57,7 @@ export async function main(): Promise<void> {
   logger.info('draining: readiness is denied, requests are still answered', { graceMs: config.graceMs });
   // Ending the process under native code that is loading a model can crash it, so a load that was begun is waited for.
   const loaded = starting.catch(() => undefined);
-  await endpoints.drain(config.graceMs, () => model.inFlight, engine !== undefined);
+  await endpoints.drain(config.graceMs, engine !== undefined);
   const last = await Promise.race([
     loaded,
     sleep(Math.max(0, config.graceMs - (now() - began) - lastMs), undefined),

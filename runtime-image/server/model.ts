@@ -38,7 +38,6 @@ export class ServedModel {
   /** Why it is not ready although the engine is up, when there is a reason. */
   #held: string | undefined;
   #spoilt = false;
-  #requests = 0;
   readonly #listeners = new Set<() => void>();
 
   constructor(about: { readonly name: string; readonly version: string }, clock: Clock) {
@@ -93,11 +92,6 @@ export class ServedModel {
     return this.#held ?? (this.#engine === undefined ? 'the model is loading' : 'no inference worker is up');
   }
 
-  /** Requests between their first byte and their last. */
-  get inFlight(): number {
-    return this.#requests;
-  }
-
   get statistics(): Statistics {
     return this.#statistics.read();
   }
@@ -140,22 +134,21 @@ export class ServedModel {
   get spec(): ModelSpec {
     return this.#loaded().spec;
   }
-  /** Counts a request for inference that was refused before it had come as a whole. */
-  refused(protocol: Protocol, error: InferenceError): void {
-    this.#statistics.recordFailure(0);
-    this.#metrics?.recordFailure(protocol, error.fault);
-  }
-
 
   /** What computes. @throws InferenceError Unavailable while the model is loading */
   get provider(): Provider {
     return this.#loaded().report.provider;
   }
 
+  /** Counts a request for inference that was refused before it had come as a whole. */
+  refused(protocol: Protocol, error: InferenceError): void {
+    this.#statistics.recordFailure(0);
+    this.#metrics?.recordFailure(protocol, error.fault);
+  }
+
   /** Decodes by the given function, checks and runs. Whatever happens is counted, and what is thrown is an InferenceError. */
   async infer(protocol: Protocol, decode: () => InferRequest, options: RequestOptions): Promise<InferAnswer> {
     const began = this.#clock.now();
-    this.#requests += 1;
     const span = this.#tracer?.start(protocol, options.trace);
     try {
       const engine = this.#loaded();
@@ -174,8 +167,6 @@ export class ServedModel {
       this.#metrics?.recordFailure(protocol, error.fault);
       span?.failed(error);
       throw error;
-    } finally {
-      this.#requests -= 1;
     }
   }
 

@@ -290,6 +290,39 @@ describe('the gRPC transport', { timeout: 60_000 }, () => {
     });
   }
 
+  it('takes protobuf by each of its names', async () => {
+    for (const type of ['application/grpc', 'application/grpc+proto', 'Application/GRPC; charset=utf-8']) {
+      const seen = await bare(world.address, { 'content-type': type }, text);
+      assert.equal(seen['grpc-status'], '0', type);
+    }
+  });
+
+  it('counts the calls that are still to be answered, and no stream', async () => {
+    await using own = await start();
+    const session = connect(`http://${own.address}`);
+    const open = (path: string) => {
+      const headers = { ':method': 'POST', ':path': path, 'content-type': 'application/grpc' };
+      const stream = session
+        .request(headers)
+        .on('error', () => undefined)
+        .resume();
+      return Object.assign(stream, { ended: new Promise((resolve) => stream.once('close', resolve)) });
+    };
+    const watch = open('/test.Test/Watch');
+    watch.write(text[0]);
+    await new Promise((resolve) => watch.once('response', resolve));
+    assert.equal(own.transport.calls, 0);
+    const [uploading, leaving] = [open('/test.Test/Echo'), open('/test.Test/Echo')];
+    for (const call of [uploading, leaving]) call.write(Buffer.from([0, 0, 0]));
+    await until('both have begun', () => own.transport.calls === 2);
+    leaving.close(constants.NGHTTP2_CANCEL);
+    await until('one is gone', () => own.transport.calls === 1);
+    uploading.end(Buffer.from([0, 0]));
+    await uploading.ended;
+    await until('both are gone', () => own.transport.calls === 0);
+    session.destroy();
+  });
+
   it('finishes the calls that it has when it drains, and takes no new ones', async () => {
     await using own = await start();
     const asked = ask(own.client, 'Hold', Buffer.from('x'));

@@ -32,6 +32,7 @@ export class GrpcTransport {
   readonly #server: Http2Server;
   readonly #sessions = new Set<ServerHttp2Session>();
   readonly #methods = new Map<string, Method>();
+  #calls = 0;
 
   constructor(context: CallContext) {
     this.#context = context;
@@ -46,6 +47,11 @@ export class GrpcTransport {
     this.#server.on('stream', (stream, headers) => this.#take(stream, headers));
     // Its streams are told too, and that is where it matters.
     this.#server.on('sessionError', () => undefined);
+  }
+
+  /** Unary calls whose request has begun to come and whose answer has not left yet. Streams may last for ever, and do not count. */
+  get calls(): number {
+    return this.#calls;
   }
 
   /** As grpc-js's server takes them. */
@@ -95,7 +101,11 @@ export class GrpcTransport {
     const { description, handler } = method;
     const incoming = { stream, headers, path };
     if (description.requestStream || description.responseStream)
-      new StreamingCall(incoming, this.#context, description, handler as StreamHandler).start();
-    else new UnaryCall(incoming, this.#context, description, handler as UnaryHandler).start();
+      return new StreamingCall(incoming, this.#context, description, handler as StreamHandler).start();
+    this.#calls += 1;
+    stream.once('close', () => {
+      this.#calls -= 1;
+    });
+    new UnaryCall(incoming, this.#context, description, handler as UnaryHandler).start();
   }
 }
