@@ -11,6 +11,7 @@ import { parseStat } from './counters.ts';
 import { diff, type Step } from './diff.ts';
 import { loadInputs, prepareFolder, saveInputs, writeState } from './disk.ts';
 import { Engine } from './engine.ts';
+import { paceMs, withFormerRules } from './pacing.ts';
 import { plan } from './plan.ts';
 import { toRescue } from './rescue.ts';
 import { emptyState, type Inputs, type State } from './state.ts';
@@ -33,7 +34,10 @@ export type AgentEvent =
   | { readonly kind: 'ejection'; readonly backend: string }
   | { readonly kind: 'failure' };
 
+const noInputs: Inputs = { models: [], endpoints: [] };
 const sweepMs = 200;
+/** How often it is looked whether a former process has ended, while a reload is put off. */
+const roomMs = 50;
 /** A thread of HAProxy may be interrupted for so long between two lookups of one request. */
 const lookUpMs = 50;
 /** A model whose pods are really gone asks for rescue with every request. */
@@ -47,6 +51,8 @@ export class Agent {
   readonly #listeners = new Set<() => void>();
   #wanted: Inputs | undefined;
   #applied: State = emptyState;
+  /** What the applied state was planned from. */
+  #appliedInputs: Inputs = noInputs;
   #problems = '';
   #dirty = false;
   #reloadReason: string | undefined;
@@ -54,6 +60,9 @@ export class Agent {
   #synced = false;
   #stopped = false;
   #working: Promise<void> | undefined;
+  /** Ends when a reload that is put off is due. */
+  #postponed: Promise<void> | undefined;
+  #reloadedAt = Number.NEGATIVE_INFINITY;
   #sweeper: NodeJS.Timeout | undefined;
   #saver: NodeJS.Timeout | undefined;
   #rescuer: NodeJS.Timeout | undefined;
@@ -133,7 +142,11 @@ export class Agent {
 
   /** Resolves when nothing is left to apply. */
   async settled(): Promise<void> {
-    while (this.#working) await this.#working;
+    for (;;) {
+      const next = this.#working ?? this.#postponed;
+      if (next === undefined) return;
+      await next;
+    }
   }
 
   /** Soft stop: answers what is in flight, for `withinMs` at most. */
@@ -186,7 +199,8 @@ export class Agent {
   /** (Re)starts HAProxy on the state that is wanted now. A running one hands its listeners over. */
   async #begin(): Promise<void> {
     this.#dirty = false;
-    const state = this.#plan();
+    const inputs = this.#wanted ?? noInputs;
+    const state = this.#plan(inputs);
     await writeState(this.#options.folder, state, this.#options.limits);
     this.#dead = false;
     try {
@@ -197,20 +211,28 @@ export class Agent {
     }
     this.#retiring.clear();
     this.#abandoned = [];
-    this.#commit(state);
+    this.#reloadedAt = performance.now();
+    this.#commit(state, inputs);
   }
 
   async #change(): Promise<void> {
     const began = performance.now();
     this.#dirty = false;
-    const state = this.#plan();
-    const steps = diff(this.#applied, state);
+    let inputs = this.#wanted ?? noInputs;
+    let state = this.#plan(inputs);
+    let steps = diff(this.#applied, state);
+    if (steps === undefined && this.#reloadsIn() > 0) {
+      inputs = withFormerRules(inputs, this.#appliedInputs);
+      state = this.#plan(inputs);
+      steps = diff(this.#applied, state);
+      if (steps !== undefined) this.#reloadLater();
+    }
     if (steps === undefined) {
       await this.#reload('rules changed, or there are not enough backends or places in them');
     } else {
       try {
         await this.#carryOut(steps);
-        this.#commit(state);
+        this.#commit(state, inputs);
       } catch (error) {
         if (this.#dead) throw error;
         await this.#reload(`a command failed: ${error}`);
@@ -255,8 +277,25 @@ export class Agent {
     await this.#begin();
   }
 
-  #plan(): State {
-    const inputs = this.#wanted ?? { models: [], endpoints: [] };
+  /** Milliseconds until the next reload may come. */
+  #reloadsIn(): number {
+    return this.#reloadedAt + paceMs(this.#engine.formerCount) - performance.now();
+  }
+
+  /** Takes up what needs a reload when one is due. */
+  #reloadLater(): void {
+    this.#postponed ??= this.#roomForReload().finally(() => {
+      this.#postponed = undefined;
+      this.#dirty = true;
+      this.#wake();
+    });
+  }
+
+  async #roomForReload(): Promise<void> {
+    while (!this.#stopped && this.#reloadsIn() > 0) await pause(roomMs);
+  }
+
+  #plan(inputs: Inputs): State {
     const { state, problems } = plan(inputs, this.#applied, busyOf(this.#retiring));
     const told = problems.join('; ');
     if (told !== this.#problems && told !== '')
@@ -265,8 +304,9 @@ export class Agent {
     return state;
   }
 
-  #commit(state: State): void {
+  #commit(state: State, inputs: Inputs): void {
     this.#applied = state;
+    this.#appliedInputs = inputs;
     for (const listener of this.#listeners) listener();
   }
 

@@ -96,6 +96,39 @@ describe('streams of gRPC', () => {
   });
 });
 
+describe('rules that change again and again under streams', () => {
+  it('are taken together, shares wait for none of them, and no stream is cut off', async () => {
+    const sessions: http2.ClientHttp2Session[] = [];
+    const calls: Call[] = [];
+    const rules = (count: number) => ({ policy: { timeouts: { responseMs: 60_000 + count } } });
+    for (const count of [1, 2]) {
+      const session = connect(world.address);
+      sessions.push(session);
+      const call = new Call(session);
+      await call.say(1);
+      calls.push(call);
+      await world.split({ '5.0.0': 100, '6.0.0': 0 }, undefined, rules(count));
+    }
+    const reloads = () => world.events.filter(({ kind }) => kind === 'reload').length;
+    const before = reloads();
+    let settled = Promise.resolve();
+    for (let count = 3; count < 33; count += 1) {
+      const six = count % 2 === 0 ? 0 : 50;
+      settled = world.split({ '5.0.0': 100 - six, '6.0.0': six }, undefined, rules(count));
+      await until(() => world.agent.applied.routes[0]?.shares.length === (six === 0 ? 1 : 2), 'the share');
+    }
+    await settled;
+    assert.equal(world.agent.applied.routes[0]?.policy?.timeouts?.responseMs, 60_032);
+    assert.ok(reloads() - before <= 4, `${reloads() - before} reloads of 30 changes`);
+    for (const call of calls) {
+      await call.say(2);
+      await call.end();
+    }
+    for (const session of sessions) session.destroy();
+    await world.split({ '5.0.0': 100, '6.0.0': 0 });
+  });
+});
+
 describe('a WebSocket', () => {
   const open = async (headers: Record<string, string> = {}) => {
     const socket = new WebSocket(`ws://${ours()}/v2/models/m/stream`, { headers });
