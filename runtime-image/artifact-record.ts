@@ -30,6 +30,10 @@ function isFile(value: unknown): value is ArtifactFile {
   return typeof bytes === 'number' && typeof sha256 === 'string';
 }
 
+/** A SHA-256 as records have it: lower-case hex. */
+export const isDigest = (value: unknown): value is string =>
+  typeof value === 'string' && /^[0-9a-f]{64}$/.test(value);
+
 /** The first file that is not what the record says, or undefined. Everything is hashed, nothing is trusted. */
 export async function changedFile(folder: string, record: ArtifactRecord): Promise<string | undefined> {
   for (const { path, bytes, sha256 } of record.files) {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { integer, list, oneOf, optional, parseDuration, required } from './environment.ts';
+import { digest, integer, list, oneOf, optional, parseDuration, required } from './environment.ts';
 
 describe('environment', () => {
   it('takes an empty value as none', () => {
@@ -21,6 +21,13 @@ describe('environment', () => {
         /^Failure: A=.* is not a whole number from 1 to 10$/,
       );
     }
+  });
+
+  it('takes digests in any case, and refuses what is none', () => {
+    assert.equal(digest({}, 'A'), undefined);
+    assert.equal(digest({ A: 'AB'.repeat(32) }, 'A'), 'ab'.repeat(32));
+    for (const value of ['ab', 'x'.repeat(64), `sha256:${'0'.repeat(64)}`])
+      assert.throws(() => digest({ A: value }, 'A'), /^Failure: A is not 64 hexadecimal digits$/);
   });
 
   it('refuses words that are not known', () => {

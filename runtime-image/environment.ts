@@ -1,4 +1,5 @@
 /** Readers of environment values. Each refuses what it does not understand, by the variable's name. */
+import { isDigest } from './artifact-record.ts';
 import { Failure } from './termination.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -12,6 +13,14 @@ export function optional(source: Environment, name: string): string | undefined 
 export function required(source: Environment, name: string): string {
   const value = optional(source, name);
   if (value === undefined) throw new Failure('ConfigurationInvalid', `${name} is not set`);
+  return value;
+}
+
+/** A SHA-256 in hex; lower-case. Undefined when the variable is not set. */
+export function digest(source: Environment, name: string): string | undefined {
+  const value = optional(source, name)?.toLowerCase();
+  if (value !== undefined && !isDigest(value))
+    throw new Failure('ConfigurationInvalid', `${name} is not 64 hexadecimal digits`);
   return value;
 }
 

@@ -11,6 +11,7 @@ import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { copyFile, lstat, mkdir, open, readdir, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isDigest } from '../artifact-record.ts';
 import { Failure } from '../termination.ts';
 import { isFull, type PartialFile, partialName, partialPrefix } from './partial-file.ts';
 
@@ -230,6 +231,3 @@ function isRemembered(value: unknown): value is Remembered {
   if (!isDigest(digest) || typeof files !== 'object' || files === null) return false;
   return Object.values(files).every(isDigest);
 }
-
-const isDigest = (value: unknown): value is string =>
-  typeof value === 'string' && /^[0-9a-f]{64}$/.test(value);

@@ -1,6 +1,7 @@
 /** Configuration of `fetch`, read once from the environment. */
 import { env, paths } from '#contract';
-import { type Environment, integer, list, optional, required } from '../environment.ts';
+import { isDigest } from '../artifact-record.ts';
+import { digest, type Environment, integer, list, optional, required } from '../environment.ts';
 import { Failure } from '../termination.ts';
 import { type Credentials, readCredentials } from './credentials.ts';
 import { isPlainPath } from './location.ts';
@@ -34,13 +35,9 @@ export interface FetchConfig {
 
 /** @throws Failure ConfigurationInvalid naming the variable */
 export function readConfig(source: Environment): FetchConfig {
-  const sha256 = optional(source, env.artifactSha256)?.toLowerCase();
-  if (sha256 !== undefined && !isDigest(sha256)) {
-    throw new Failure('ConfigurationInvalid', `${env.artifactSha256} is not 64 hexadecimal digits`);
-  }
   return {
     uri: required(source, env.artifactUri),
-    sha256,
+    sha256: digest(source, env.artifactSha256),
     files: readFiles(optional(source, env.artifactFiles)),
     modelDir: optional(source, env.modelDir) ?? paths.modelDir,
     schemes: list(source, env.artifactSchemes).map((scheme) => scheme.toLowerCase()),
@@ -93,6 +90,3 @@ function readFiles(text: string | undefined): readonly SiblingFile[] {
     return { path, sha256 };
   });
 }
-
-const isDigest = (value: unknown): value is string =>
-  typeof value === 'string' && /^[0-9a-f]{64}$/.test(value);

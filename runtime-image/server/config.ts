@@ -4,7 +4,15 @@ import { createRequire } from 'node:module';
 import { availableParallelism, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { env, modelFile, paths, serverPorts } from '#contract';
-import { type Environment, integer, oneOf, optional, parseDuration, required } from '../environment.ts';
+import {
+  digest,
+  type Environment,
+  integer,
+  oneOf,
+  optional,
+  parseDuration,
+  required,
+} from '../environment.ts';
 import { Failure } from '../termination.ts';
 import { type Provider, providers } from './execution/messages.ts';
 import type { BatchLimits } from './execution/queue.ts';
@@ -58,7 +66,7 @@ export function readConfig(source: Environment, machine: Machine = thisMachine()
     model: required(source, env.model),
     version: required(source, env.version),
     modelPath: join(optional(source, env.modelDir) ?? paths.modelDir, modelFile),
-    sha256: readDigest(source),
+    sha256: digest(source, env.artifactSha256),
     bindAddress: optional(source, env.bindAddress),
     ports: {
       http: integer(source, env.httpPort, serverPorts.http, port),
@@ -100,15 +108,6 @@ function hasCudaProvider(): boolean {
   const main = createRequire(import.meta.url).resolve('onnxruntime-node');
   const binaries = join(dirname(main), '../bin/napi-v6', process.platform, process.arch);
   return existsSync(join(binaries, 'libonnxruntime_providers_cuda.so'));
-}
-
-/** @returns lower-case hex, or undefined when any content is accepted */
-export function readDigest(source: Environment): string | undefined {
-  const digest = optional(source, env.artifactSha256)?.toLowerCase();
-  if (digest !== undefined && !/^[0-9a-f]{64}$/.test(digest)) {
-    throw new Failure('ConfigurationInvalid', `${env.artifactSha256} is not 64 hexadecimal digits`);
-  }
-  return digest;
 }
 
 function duration(source: Environment, name: string, fallback: number): number {
