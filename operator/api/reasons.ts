@@ -15,7 +15,7 @@ export const podFailureReasons = {
   OutOfMemory: 'a container was killed at its memory limit',
   /** The image cannot be pulled. */
   ImagePullFailed: 'an image cannot be pulled',
-  /** The kubelet cannot create the container: a Secret is missing, the user is root. */
+  /** The kubelet cannot create the container: its image wants to run as root, say. */
   PodConfigurationInvalid: 'a container cannot be created',
   /** No node fits. */
   Unschedulable: 'no node can take a pod',
