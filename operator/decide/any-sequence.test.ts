@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { defaultModelSpec } from '../api/defaults.ts';
-import { World } from './world.ts';
+import { World } from './testing/world.ts';
 
 const seconds = (count: number): number => count * 1_000;
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { ModelEndpoint, ModelSpec } from '../api/generated/model.ts';
-import { World } from './world.ts';
+import { World } from './testing/world.ts';
 
 const seconds = (count: number): number => count * 1_000;
 const parentRefs = [

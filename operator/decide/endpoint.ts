@@ -7,6 +7,7 @@
 import { type Condition, conditionOf, type Finding, no, yes } from '../api/conditions.ts';
 import { milliseconds } from '../api/duration.ts';
 import type { Model, ModelEndpoint, ModelStatus } from '../api/generated/model.ts';
+import { optional } from '../api/optional.ts';
 import {
   isReachable,
   isUnread,
@@ -14,7 +15,6 @@ import {
   type RoutePlans,
   type RoutesObserved,
 } from './gateway-routes.ts';
-import { optional } from './rollout/state.ts';
 
 export type Provider = ModelEndpoint['provider'];
 

@@ -5,7 +5,7 @@ import { defaultModelSpec } from '../api/defaults.ts';
 import { modelVersion } from '../api/fixtures.ts';
 import type { ModelSpec } from '../api/generated/model.ts';
 import type { ModelVersionSpec } from '../api/generated/model-version.ts';
-import { World } from './world.ts';
+import { World } from './testing/world.ts';
 
 const seconds = (count: number): number => count * 1_000;
 const { rollout, rollback, retention } = defaultModelSpec;

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { modelVersion } from '../api/fixtures.ts';
 import type { Pod } from '../api/kubernetes.ts';
 import { parseTermination, podFailure, workloadFailure } from './failure.ts';
-import { container, podOf } from './fixtures.ts';
+import { container, podOf } from './testing/fixtures.ts';
 
 const version = modelVersion('6.0.0');
 const said = (reason: string) => JSON.stringify({ ok: false, reason, message: 'because' });

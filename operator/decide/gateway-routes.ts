@@ -13,7 +13,7 @@ import {
 } from '../api/gateway.ts';
 import type { ModelEndpoint } from '../api/generated/model.ts';
 import type { StatusCondition } from '../api/kubernetes.ts';
-import { optional } from './rollout/state.ts';
+import { optional } from '../api/optional.ts';
 
 /** One kind of route, as far as it concerns one Model. */
 export interface RouteObserved {

@@ -3,12 +3,13 @@
 import { servicePorts } from '#contract';
 import { conditionOf, conditionsFrom } from '../api/conditions.ts';
 import type { Model, ModelStatus } from '../api/generated/model.ts';
+import { optional } from '../api/optional.ts';
 import type { Reason } from '../api/reasons.ts';
 import type { Judgement } from './analysis/evidence.ts';
 import { type EndpointPlan, endpointStatus, type RouterFacts } from './endpoint.ts';
 import type { ModelObserved } from './observed.ts';
 import { handledOf, requestsOf } from './requests.ts';
-import { optional, statusFrom, storedCandidate } from './rollout/state.ts';
+import { statusFrom, storedCandidate } from './rollout/state.ts';
 import type { RolloutOutput, Target } from './rollout/types.ts';
 import type { Seen } from './see.ts';
 import { weightOf } from './shares.ts';

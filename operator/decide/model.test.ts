@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { defaultModelSpec } from '../api/defaults.ts';
 import { freshEvidence, weigh } from './analysis/evidence.ts';
 import { decideModel } from './model.ts';
-import { World } from './world.ts';
+import { World } from './testing/world.ts';
 
 const seconds = (count: number): number => count * 1_000;
 

@@ -3,7 +3,7 @@
 import { modelAnnotations, retryAnnotation } from '../api/annotations.ts';
 import type { Model, ModelStatus } from '../api/generated/model.ts';
 import type { ModelVersion } from '../api/generated/model-version.ts';
-import { optional } from './rollout/state.ts';
+import { optional } from '../api/optional.ts';
 
 /** Asked of a Model; all but `paused` are true for one visit only. */
 export interface Requests {

@@ -3,11 +3,11 @@
 import type { GPUPool } from '../api/generated/gpu-pool.ts';
 import { isReady, isTerminating } from '../api/kubernetes.ts';
 import { contentLabel } from '../api/labels.ts';
+import { optional } from '../api/optional.ts';
 import { contentHash } from './content-hash.ts';
 import { type Failure, workloadFailure } from './failure.ts';
 import type { ModelObserved, VersionObserved } from './observed.ts';
 import { placementProblem } from './placement.ts';
-import { optional } from './rollout/state.ts';
 import type { Choice } from './target.ts';
 import { compareVersions } from './version-order.ts';
 

@@ -4,11 +4,11 @@ import { completeModel, completeVersion, defaultModelSpec } from '../api/default
 import type { RouteKind } from '../api/gateway.ts';
 import type { ModelVersion } from '../api/generated/model-version.ts';
 import { isOwnedBy, isReady, type KubernetesObject, type Pod } from '../api/kubernetes.ts';
+import { optional } from '../api/optional.ts';
 import { noTraffic } from '../api/traffic.ts';
 import { usesRouter } from '../decide/endpoint.ts';
 import type { RouteObserved, RoutesObserved } from '../decide/gateway-routes.ts';
 import type { ModelObserved, RouterObserved, VersionObserved } from '../decide/observed.ts';
-import { optional } from '../decide/rollout/state.ts';
 import { versionChildName } from '../resources/names.ts';
 import { type Comparison, comparisonOf, type EvidenceBook } from './evidence-book.ts';
 import { byModel, byNamespace, byRouterNamespace, byVersion, versionKey } from './indexes.ts';

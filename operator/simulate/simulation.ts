@@ -8,7 +8,7 @@ import type { ModelSpec } from '../api/generated/model.ts';
 import { noTotals, noTraffic, type Totals, type Traffic } from '../api/traffic.ts';
 import type { Evidence } from '../decide/analysis/evidence.ts';
 import { policyOf } from '../decide/policy.ts';
-import { type PodState, World } from '../decide/world.ts';
+import { type PodState, World } from '../decide/testing/world.ts';
 import { comparisonOf, EvidenceBook } from '../reconcile/evidence-book.ts';
 import type { Source } from './source.ts';
 

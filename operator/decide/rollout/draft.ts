@@ -1,13 +1,13 @@
 /** A decision in the making, and the small steps that all parts of the rollout make it with. */
 
 import { readable } from '../../api/duration.ts';
+import { optional } from '../../api/optional.ts';
 import type { Failure } from '../failure.ts';
 import {
   type HistoryEntry,
   historyLimit,
   type Latch,
   latchLimit,
-  optional,
   previousLimit,
   type RolloutState,
 } from './state.ts';

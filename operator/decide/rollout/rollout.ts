@@ -3,12 +3,12 @@
  * is stable, which is the candidate, what has failed for good, and who gets which share.
  */
 
+import { optional } from '../../api/optional.ts';
 import { judgeCandidate } from './candidate.ts';
 import type { Draft } from './draft.ts';
 import { refuseRequests } from './refusals.ts';
 import { sharesOf } from './shares-of.ts';
 import { judgeStable } from './stable.ts';
-import { optional } from './state.ts';
 import { followTarget, forgetVanished, giveAnotherTry } from './target.ts';
 import type { RolloutInput, RolloutOutput } from './types.ts';
 

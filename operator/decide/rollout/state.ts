@@ -4,6 +4,7 @@
  */
 
 import type { ModelStatus } from '../../api/generated/model.ts';
+import { optional } from '../../api/optional.ts';
 import type { EventReason } from '../../api/reasons.ts';
 
 /** The version being rolled out. */
@@ -65,10 +66,6 @@ function text(ms: number | undefined): string | undefined;
 function text(ms: number | undefined): string | undefined {
   return ms === undefined ? undefined : new Date(ms).toISOString();
 }
-
-/** A field when its value is known, nothing otherwise: what `exactOptionalPropertyTypes` asks for. */
-export const optional = <K extends string, V>(key: K, value: V | undefined): { [P in K]?: V } =>
-  (value === undefined ? {} : { [key]: value }) as { [P in K]?: V };
 
 /** Reads the state from a Model's status; a new Model has an empty one. */
 export function stateFrom(status: ModelStatus | undefined): RolloutState {

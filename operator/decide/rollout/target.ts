@@ -1,8 +1,9 @@
 /** What is wanted: versions that went, versions that somebody wants tried again, and the candidate that follows. */
 
+import { optional } from '../../api/optional.ts';
 import type { Share } from '../shares.ts';
 import { type Draft, hasTooFew, isLatched, record, settled, without } from './draft.ts';
-import { type Candidate, optional } from './state.ts';
+import type { Candidate } from './state.ts';
 
 /** Drops what speaks of versions that are gone, and latches of contents that have changed since. */
 export function forgetVanished(draft: Draft): void {

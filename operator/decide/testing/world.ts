@@ -1,21 +1,21 @@
 /** A cluster in memory for tests of decisions and for the simulator: what is decided becomes true at once, pods do as they are told. */
 
 import assert from 'node:assert/strict';
-import { trafficAnnotation } from '../api/annotations.ts';
-import { model, modelVersion } from '../api/fixtures.ts';
-import { type Route, type RouteKind, routeKinds } from '../api/gateway.ts';
-import type { Model, ModelSpec } from '../api/generated/model.ts';
-import type { ModelVersion, ModelVersionSpec } from '../api/generated/model-version.ts';
-import type { Pod, StatusCondition } from '../api/kubernetes.ts';
-import { type Evidence, freshEvidence } from './analysis/evidence.ts';
-import { contentHash } from './content-hash.ts';
-import type { DecidedEvent } from './events.ts';
+import { trafficAnnotation } from '../../api/annotations.ts';
+import { model, modelVersion } from '../../api/fixtures.ts';
+import { type Route, type RouteKind, routeKinds } from '../../api/gateway.ts';
+import type { Model, ModelSpec } from '../../api/generated/model.ts';
+import type { ModelVersion, ModelVersionSpec } from '../../api/generated/model-version.ts';
+import type { Pod, StatusCondition } from '../../api/kubernetes.ts';
+import { optional } from '../../api/optional.ts';
+import { type Evidence, freshEvidence } from '../analysis/evidence.ts';
+import { contentHash } from '../content-hash.ts';
+import type { DecidedEvent } from '../events.ts';
+import type { RouteObserved } from '../gateway-routes.ts';
+import { decideModel, type ModelDecision } from '../model.ts';
+import type { ModelObserved } from '../observed.ts';
+import { weightOf } from '../shares.ts';
 import { container, podOf, readyPod } from './fixtures.ts';
-import type { RouteObserved } from './gateway-routes.ts';
-import { decideModel, type ModelDecision } from './model.ts';
-import type { ModelObserved } from './observed.ts';
-import { optional } from './rollout/state.ts';
-import { weightOf } from './shares.ts';
 
 export type PodState = 'starting' | 'ready' | 'crashing' | 'unschedulable';
 

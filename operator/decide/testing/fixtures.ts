@@ -1,10 +1,10 @@
 /** Pods for tests, as kubelets would report them. */
 
 import { labels } from '#contract';
-import type { ModelVersion } from '../api/generated/model-version.ts';
-import type { ContainerStatus, Pod } from '../api/kubernetes.ts';
-import { contentLabel } from '../api/labels.ts';
-import { contentHash } from './content-hash.ts';
+import type { ModelVersion } from '../../api/generated/model-version.ts';
+import type { ContainerStatus, Pod } from '../../api/kubernetes.ts';
+import { contentLabel } from '../../api/labels.ts';
+import { contentHash } from '../content-hash.ts';
 
 /** A pod of a version, with the content hash it has now. */
 export function podOf(version: ModelVersion, name: string, status: Pod['status'] = {}): Pod {
