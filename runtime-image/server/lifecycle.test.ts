@@ -68,7 +68,7 @@ const silero = JSON.stringify({
 
 describe('the life of a server', { timeout: 240_000, concurrency: 2 }, () => {
   it('drains on SIGTERM: unready at once, still answering, then gone with exit code 0', async () => {
-    await using server = serve(undefined, { [env.gracePeriod]: '4' });
+    await using server = serve(undefined, { [env.gracePeriod]: '20' });
     await server.logged('serving');
     const http = `http://${(await server.logged('listening'))['http']}`;
     const infer = () => fetch(`${http}/v2/models/m/infer`, { method: 'POST', body: silero });
@@ -86,12 +86,12 @@ describe('the life of a server', { timeout: 240_000, concurrency: 2 }, () => {
     assert.equal((await fetch(`${http}/v2/health/live`)).status, 200);
 
     assert.equal(await server.exited, 0);
-    assert.ok(performance.now() - began < 4000, 'within the grace period');
+    assert.ok(performance.now() - began < 20_000, 'within the grace period');
   });
 
   it('loses no request that reached it while it drains, over either protocol', async () => {
     const wide = perceptron([64, 1024, 1024, 64]);
-    await using server = serve(wide, { [env.gracePeriod]: '6', [env.threads]: '1' });
+    await using server = serve(wide, { [env.gracePeriod]: '20', [env.threads]: '1' });
     await server.logged('serving');
     const { http, grpc } = await server.logged('listening');
     const rows = 64;
