@@ -59,7 +59,7 @@ const cases: readonly Case[] = [
   {
     name: 'an artifact outside of the folder that file URIs may read',
     version: '6.5.0',
-    spec: () => ({ artifact: { uri: 'file:///../../etc/passwd' } }),
+    spec: () => ({ artifact: { uri: 'file:///etc/passwd' } }),
     reason: 'ArtifactRefused',
     message: /./,
     within: 20,

@@ -1,6 +1,7 @@
 /** Several versions at once, each with its exact share, whatever the number of their pods. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { holds } from './harness/kinds.ts';
 import { model, version } from './harness/manifests.ts';
 import type { Session } from './harness/session.ts';
 import { answeredBy, Stage } from './harness/stage.ts';
@@ -24,9 +25,12 @@ export function splits(session: () => Session): void {
       });
     const settled = (shares: Readonly<Record<string, number>>) =>
       world.until(`shares of ${JSON.stringify(shares)} at every router`, () => {
-        const { traffic = [], routers } = world.model('vad')?.status ?? {};
+        const vad = world.model('vad');
+        const { traffic = [], routers } = vad?.status ?? {};
         const now = Object.fromEntries(traffic.map((entry) => [entry.version, entry.weight]));
         return (
+          // Before any pod is ready the shares are there already, and nobody to answer.
+          holds(vad, 'Ready') &&
           Object.entries(shares).every(([name, weight]) => (now[name] ?? 0) === weight) &&
           routers?.acked !== undefined &&
           routers.acked > 0 &&
