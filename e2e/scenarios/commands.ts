@@ -69,7 +69,10 @@ export function commands(session: () => Session): void {
     });
 
     await t.test('explain knows the fields', async () => {
-      assert.match(await kubectl('explain', 'modelversion.spec.artifact.sha256'), /nothing else is ever loaded/);
+      assert.match(
+        await kubectl('explain', 'modelversion.spec.artifact.sha256'),
+        /nothing else is ever loaded/,
+      );
     });
 
     const selector = `${labels.model}=vad,${labels.version}=5.0.0`;

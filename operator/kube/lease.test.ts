@@ -112,7 +112,8 @@ test('a lease that somebody else took is lost at the next look, and not given ba
 });
 
 test('of two that see a free lease, one wins', async () => {
-  const candidates = Array.from({ length: 5 }, (_, i) => candidate(`c${i}`));
+  const patient = { durationMs: 60_000, renewDeadlineMs: 30_000 };
+  const candidates = Array.from({ length: 5 }, (_, i) => candidate(`c${i}`, patient));
   await Promise.race(candidates.map((c) => c.elected));
   await until('a renewal', () => writes() >= 2);
   assert.equal(candidates.filter((c) => c.leading).length, 1);

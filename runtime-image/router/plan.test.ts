@@ -121,6 +121,25 @@ describe('plan', () => {
     assert.deepEqual(state.routes[0]?.fallbacks, [slot('5.0.0'), slot('6.0.0')]);
   });
 
+  it('lets those go on that answered, until a pod of those that shall is known here', () => {
+    const five = {
+      models: [model({ traffic: [{ version: '5.0.0', weight: 100 }] })],
+      endpoints: [pod('5.0.0', '10.0.0.1')],
+    };
+    const before = step(five);
+    const six = model({ generation: 2, stable: '6.0.0', traffic: [{ version: '6.0.0', weight: 100 }] });
+    const ahead = step({ ...five, models: [six] }, before);
+    assert.deepEqual(ahead.routes, before.routes);
+    const after = step({ models: [six], endpoints: [...five.endpoints, pod('6.0.0', '10.0.0.3')] }, ahead);
+    const slot = after.slots.find((one) => one.version === '6.0.0')?.slot;
+    assert.deepEqual([after.routes[0]?.generation, after.routes[0]?.fallbacks], [2, [slot]]);
+    assert.equal(
+      step({ models: [six], endpoints: [] }, ahead).routes[0]?.generation,
+      2,
+      'nobody is left to go on',
+    );
+  });
+
   it('keeps a version without traffic reachable for those that pin it', () => {
     const state = step({ models: [model()], endpoints: [pod('7.0.0', '10.0.0.9')] });
     assert.ok(state.slots.some((slot) => slot.version === '7.0.0'));

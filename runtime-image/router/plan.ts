@@ -192,6 +192,10 @@ function dedupe(servers: readonly Server[]): Server[] {
   ];
 }
 
+/**
+ * Model and endpoints come by different ways, so the status can name a version whose pods are not known here yet. Until
+ * one of them is, those go on that answered before, under the generation that told of them.
+ */
 function routeOf(
   model: ModelInput,
   ready: readonly EndpointInput[],
@@ -212,13 +216,22 @@ function routeOf(
     .slice(0, mostFallbacks)
     .map(slot);
 
+  const before = previous.routes.find((route) => route.port === model.port);
+  const former = before?.uid === model.uid ? before : undefined;
+  if (former && fallbacks.length === 0 && model.traffic.some((entry) => entry.weight > 0)) {
+    const answering = new Set([...alive].map(slot));
+    const heirs = former.fallbacks.filter((one) => answering.has(one));
+    const known = new Set(slotOf.values());
+    const inUse = [...former.shares.map((share) => share.of), ...(former.routed ?? [])];
+    if (heirs.length > 0 && inUse.every((one) => known.has(one))) return { ...former, fallbacks: heirs };
+  }
+
   const { policy } = model;
   const leads = new Set((policy?.routes ?? []).map((route) => route.version));
   const routed = [...new Set(model.routed ?? [])].filter(
     (version) => leads.has(version) && alive.has(version),
   );
 
-  const before = previous.routes.find((route) => route.port === model.port);
   const same = before && JSON.stringify(before.shares) === JSON.stringify(shares);
   const half = before === undefined ? 0 : same ? before.half : before.half === 0 ? 1 : 0;
   return {
