@@ -66,7 +66,7 @@ const silero = JSON.stringify({
   ],
 });
 
-describe('the life of a server', { timeout: 240_000, concurrency: 2 }, () => {
+describe('the life of a server', { concurrency: 2 }, () => {
   it('drains on SIGTERM: unready at once, still answering, then gone with exit code 0', async () => {
     await using server = serve(undefined, { [env.gracePeriod]: '20' });
     await server.logged('serving');
