@@ -36,6 +36,10 @@ describe('any sequence of events', () => {
       }),
     },
     {
+      weight: 1,
+      arbitrary: fc.record({ do: fc.constant('slices' as const), version, late: fc.boolean() }),
+    },
+    {
       weight: 2,
       arbitrary: fc.record({
         do: fc.constant('load' as const),
@@ -97,6 +101,7 @@ describe('any sequence of events', () => {
     world.configure({ serve: { version: 'latest' }, rollout: defaultModelSpec.rollout, routes: [] });
     world.annotate('sluice.dev/paused', 'false');
     world.concurrency = 0;
+    world.unreached.clear();
     for (const [name, running] of world.versions) if (running.replicas) world.pods(name, 'ready', 'ready');
     world.run(seconds(3_000));
     const { latched = [], traffic = [] } = world.model!.status!;
@@ -142,6 +147,10 @@ describe('any sequence of events', () => {
         return;
       case 'ask':
         return world.annotate(`sluice.dev/${act.name}`, act.value);
+      case 'slices':
+        if (act.late) world.unreached.add(act.version);
+        else world.unreached.delete(act.version);
+        return;
       case 'load':
         world.concurrency = act.concurrency;
         return;

@@ -42,6 +42,55 @@ function follow(world: World): void {
 const messageOf = (world: World, type: string): string | undefined =>
   world.model?.status?.conditions?.find((condition) => condition.type === type)?.message;
 
+describe('a model behind routers', () => {
+  it('is ready when every router knows a pod of what it sends requests to', () => {
+    const world = new World({});
+    world.add('5.0.0');
+    world.unreached.add('5.0.0');
+    ready(world, '5.0.0');
+    world.ack();
+    world.settle();
+    assert.equal(world.condition('RouteReady'), 'False RoutersPending');
+    assert.match(messageOf(world, 'RouteReady')!, /^0 of 2 routers follow; .* no pod of 5\.0\.0 is known/);
+    assert.equal(world.condition('Ready')?.split(' ')[0], 'False');
+    assert.deepEqual(world.model?.status?.routers?.acked, 0);
+    world.unreached.clear();
+    world.settle();
+    assert.equal(world.condition('Ready'), 'True Serving');
+    assert.deepEqual(world.model?.status?.routers?.acked, 2);
+  });
+
+  it('goes to the next step only when routers know a pod of the candidate', () => {
+    const world = new World({});
+    world.add('5.0.0');
+    ready(world, '5.0.0');
+    world.run(seconds(1));
+    world.add('6.0.0');
+    world.unreached.add('6.0.0');
+    ready(world, '6.0.0');
+    assert.equal(world.weight('6.0.0'), 5);
+    world.run(seconds(300));
+    assert.equal(world.weight('6.0.0'), 5);
+    assert.equal(world.model?.status?.candidate?.waitingFor, 'Routers');
+    world.unreached.clear();
+    world.run(seconds(300));
+    assert.equal(world.weight('6.0.0'), 100);
+  });
+
+  it('does not wait for pods of a version that has none: a candidate replaces a stable one that died', () => {
+    const world = new World({});
+    world.add('5.0.0');
+    ready(world, '5.0.0');
+    world.run(seconds(1));
+    world.pods('5.0.0', 'crashing', 'crashing');
+    world.unreached.add('5.0.0');
+    world.add('6.0.0');
+    ready(world, '6.0.0');
+    world.run(seconds(600));
+    assert.equal(world.weight('6.0.0'), 100);
+  });
+});
+
 describe('a model behind Gateways', () => {
   it('is ready without any router', () => {
     const world = behindGateways();

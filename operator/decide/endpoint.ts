@@ -15,6 +15,7 @@ import {
   type RoutePlans,
   type RoutesObserved,
 } from './gateway-routes.ts';
+import type { RouterObserved } from './observed.ts';
 
 export type Provider = ModelEndpoint['provider'];
 
@@ -22,8 +23,10 @@ export type Provider = ModelEndpoint['provider'];
 export interface RouterFacts {
   /** Ready routers. */
   readonly total: number;
-  /** Those that follow the generation published last. */
+  /** Those that follow the generation published last, and reach all versions that it sends requests to. */
   readonly acked: number;
+  /** A version that one of them does not reach, though it follows and the version has pods that are ready. */
+  readonly unreached?: string;
 }
 
 /** Which endpoints clients may use now. */
@@ -86,18 +89,46 @@ export const usesRouter = ({ spec, status }: Pick<Model, 'spec' | 'status'>): bo
   status?.endpoint?.former === 'router' ||
   (status !== undefined && (status.endpoint?.provider ?? 'router') === 'router');
 
+/**
+ * Routers learn of shares and of pods by different ways, and pods come late where EndpointSlices do. Until a router knows
+ * a pod of every version that has some, requests that are meant for that version go elsewhere, or are lost.
+ *
+ * @param inUse versions that the generation sends requests to, and that have pods that are ready
+ */
+export function followersOf(
+  routers: readonly RouterObserved[],
+  generation: number,
+  inUse: readonly string[],
+): RouterFacts {
+  const follow = routers.flatMap(({ following }) =>
+    following?.generation === generation ? [following] : [],
+  );
+  const unreached = follow.map(({ reaches }) => inUse.find((version) => !reaches.has(version)));
+  return {
+    total: routers.length,
+    acked: unreached.filter((version) => version === undefined).length,
+    ...optional(
+      'unreached',
+      unreached.find((version) => version !== undefined),
+    ),
+  };
+}
+
 /** Looks at both endpoints, as far as they follow the shares of a generation. */
 export function seeEndpoints(
   plans: RoutePlans,
   observed: RoutesObserved,
-  { total, acked }: RouterFacts,
+  { total, acked, unreached }: RouterFacts,
   generation: number,
 ): EndpointSight {
   const router =
     total === 0
       ? no('NoRouters', 'no router is ready')
       : acked < total
-        ? no('RoutersPending', `${acked} of ${total} routers follow`)
+        ? no(
+            'RoutersPending',
+            `${acked} of ${total} routers follow${unreached === undefined ? '' : `; to others no pod of ${unreached} is known, as its EndpointSlices are late`}`,
+          )
         : yes('Serving', `all ${total} routers follow`);
   const gateways = isReachable(plans, observed);
   return {

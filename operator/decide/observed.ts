@@ -18,11 +18,19 @@ export interface VersionObserved {
   readonly rejected?: string;
 }
 
+/** What a router says of a Model. */
+export interface Following {
+  /** Generation of the Model's shares that it follows. */
+  readonly generation: number;
+  /** Versions of which it knows a pod. */
+  readonly reaches: ReadonlySet<string>;
+}
+
 /** A router that is ready. */
 export interface RouterObserved {
   readonly name: string;
-  /** Generation of this Model's shares that it follows; absent when it has not spoken of this Model yet. */
-  readonly generation?: number;
+  /** Absent when it has not spoken of this Model yet. */
+  readonly following?: Following;
 }
 
 /** Everything a decision about a model depends on. */

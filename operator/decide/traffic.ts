@@ -7,6 +7,7 @@ import { type Judgement, judge } from './analysis/evidence.ts';
 import { steady } from './capacity.ts';
 import {
   type EndpointPlan,
+  followersOf,
   laggardOf,
   planEndpoint,
   type RouterFacts,
@@ -65,11 +66,18 @@ export function decideTraffic(
     generation: model?.status?.routers?.generation ?? 0,
   };
   const { target, problem } = targetOf(spec.serve, seen, state.latched);
-  const acked = observed.routers.filter((router) => router.generation === published.generation).length;
-  const total = observed.routers.length;
+  const inUse = [
+    ...published.shares.filter(({ weight }) => weight > 0).map(({ version }) => version),
+    ...published.routed,
+  ];
+  const followers = followersOf(
+    observed.routers,
+    published.generation,
+    inUse.filter((version) => (seen.get(version)?.ready ?? 0) > 0),
+  );
   const plans = planRoutes(spec.endpoint, observed.gatewayRoutes);
   const standing = standingOf(model?.status, spec.endpoint, now);
-  const sight = seeEndpoints(plans, observed.gatewayRoutes, { total, acked }, published.generation);
+  const sight = seeEndpoints(plans, observed.gatewayRoutes, followers, published.generation);
   const judgement = judge(observed.evidence, policy.analysis);
   const retried = [...seen.values()].filter(({ observed: { object } }) => isRetried(object));
   const rollout = advance({
@@ -93,7 +101,7 @@ export function decideTraffic(
     !sameShares(published.shares, rollout.shares) ||
     published.routed.join(' ') !== routed.join(' ') ||
     published.rules !== rules;
-  const routers = { total, acked: changed ? 0 : acked };
+  const routers = changed ? { total: followers.total, acked: 0 } : followers;
   const generation = published.generation + (changed ? 1 : 0);
   const seenNow = changed ? seeEndpoints(plans, observed.gatewayRoutes, routers, generation) : sight;
   const endpoint = planEndpoint(spec.endpoint, plans, standing, seenNow, model?.status, now);

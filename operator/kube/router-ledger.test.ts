@@ -6,6 +6,7 @@ import type { Report, VersionReport } from './router-report.ts';
 const counted = (version: string, requests: number, inFlight = 0): VersionReport => ({
   version,
   servers: 1,
+  pods: 1,
   requests,
   errors: 0,
   inFlight,

@@ -40,8 +40,8 @@ class FakeRouter {
     );
   }
 
-  report(generation: number, uid = 'm1'): void {
-    const versions = [{ version: '5.0.0', servers: 2, requests: 10, errors: 1, inFlight: 3 }];
+  report(generation: number, uid = 'm1', pods = 2): void {
+    const versions = [{ version: '5.0.0', servers: 2, pods, requests: 10, errors: 1, inFlight: 3 }];
     this.streams
       .at(-1)!
       .write({ router: 'r', epoch: 'e', models: [{ model: 'vad', uid, generation, versions }] });
@@ -100,7 +100,7 @@ const tell = (now?: Pod, before?: Pod) => {
   for (const handler of handlers)
     handler({ key: 'ns/router-0', ...(now ? { now } : {}), ...(before ? { before } : {}) });
 };
-const generation = (uid = 'm1') => streams.generation('ns', 'router-0', uid);
+const generation = (uid = 'm1') => streams.following('ns', 'router-0', uid)?.generation;
 
 test('a ready router is dialled; what it follows is known, and changes are told once', async () => {
   tell(pod());
@@ -124,6 +124,21 @@ test('a ready router is dialled; what it follows is known, and changes are told 
     inFlight: 3,
   });
   assert.equal(streams.reports('other').size, 0);
+});
+
+test('versions that a router comes to reach, or ceases to, are told', async () => {
+  const reaches = () => [...(streams.following('ns', 'router-0', 'm1')?.reaches ?? [])];
+  tell(pod());
+  await until('a stream', () => router.streams.length === 1);
+  router.report(4, 'm1', 0);
+  await until('generation 4', () => generation() === 4);
+  assert.deepEqual(reaches(), []);
+  router.report(4, 'm1', 3);
+  await until('5.0.0', () => reaches().join() === '5.0.0');
+  router.report(4, 'm1', 2);
+  router.report(4, 'm1', 0);
+  await until('nothing', () => reaches().length === 0);
+  assert.deepEqual(changes, ['ns/vad', 'ns/vad', 'ns/vad']);
 });
 
 test('pods that are no routers, or not ready, are left alone', async () => {

@@ -16,15 +16,16 @@ import type { Change } from '../../kube-client/informer.ts';
 import type { Logger } from '../../kube-client/logger.ts';
 import { isReady, type Pod } from '../api/kubernetes.ts';
 import type { Traffic } from '../api/traffic.ts';
+import type { Following } from '../decide/observed.ts';
 import type { Clock } from '../engine/clock.ts';
 import type { RouterReports } from '../reconcile/ports.ts';
 import { RouterLedger } from './router-ledger.ts';
-import type { Report } from './router-report.ts';
+import type { ModelReport, Report } from './router-report.ts';
 
 export interface RouterStreamsOptions {
   readonly pods: { subscribe(handler: (change: Change<Pod>) => void): () => void };
   readonly isRouter: (pod: Pod) => boolean;
-  /** A router has begun or ceased to follow a generation of a model. */
+  /** A router has begun or ceased to follow a generation of a model, or to reach one of its versions. */
   readonly onChange: (namespace: string, model: string) => void;
   /** Nothing has come from a ready router for `lostAfterMs`: from now on nobody waits for it. */
   readonly onLost: (namespace: string) => void;
@@ -67,9 +68,10 @@ export class RouterStreams implements RouterReports {
     this.#streams.clear();
   }
 
-  generation(namespace: string, pod: string, modelUid: string): number | undefined {
-    return this.#streams.get(`${namespace}/${pod}`)?.report?.models.find(({ uid }) => uid === modelUid)
-      ?.generation;
+  following(namespace: string, pod: string, modelUid: string): Following | undefined {
+    const report = this.#streams.get(`${namespace}/${pod}`)?.report;
+    const model = report?.models.find(({ uid }) => uid === modelUid);
+    return model && { generation: model.generation, reaches: new Set(reachedBy(model)) };
   }
 
   lost(namespace: string, pod: string): boolean {
@@ -235,8 +237,16 @@ class RouterStream {
     const now = new Map(report?.models.map((model) => [model.uid, model]));
     this.report = report;
     for (const uid of new Set([...before.keys(), ...now.keys()])) {
-      if (before.get(uid)?.generation === now.get(uid)?.generation) continue;
+      if (sameFollowing(before.get(uid), now.get(uid))) continue;
       this.#options.onChange(this.#namespace, (now.get(uid) ?? before.get(uid))!.model);
     }
   }
+}
+
+const reachedBy = ({ versions }: ModelReport): string[] =>
+  versions.filter(({ pods }) => pods > 0).map(({ version }) => version);
+
+function sameFollowing(a: ModelReport | undefined, b: ModelReport | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return a.generation === b.generation && reachedBy(a).join(' ') === reachedBy(b).join(' ');
 }

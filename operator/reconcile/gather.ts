@@ -146,7 +146,7 @@ function routersOf(
   const ready = pods.filter(isReady).map(({ metadata: { name } }) => name);
   const heard = ready.filter((name) => !reports.lost(namespace, name));
   return (heard.length > 0 ? heard : ready).map((name) => {
-    const generation = modelUid === undefined ? undefined : reports.generation(namespace, name, modelUid);
-    return { name, ...optional('generation', generation) };
+    const following = modelUid === undefined ? undefined : reports.following(namespace, name, modelUid);
+    return { name, ...optional('following', following) };
   });
 }

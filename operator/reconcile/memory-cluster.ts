@@ -16,6 +16,7 @@ import type {
 } from '../api/kubernetes.ts';
 import { noTraffic, type ServerCounts, type Traffic } from '../api/traffic.ts';
 import type { DecidedEvent } from '../decide/events.ts';
+import type { Following } from '../decide/observed.ts';
 import { modelIndexes, podIndexes, serviceIndexes, versionIndexes } from './indexes.ts';
 import type { OptionalView, Ports, View } from './ports.ts';
 
@@ -79,7 +80,10 @@ export class MemoryCluster implements Ports {
   now = (): number => this.clock;
   readonly events = { emit: (event: DecidedEvent): void => void this.told.push(event) };
   readonly routers = {
-    generation: (): number | undefined => this.views.models.list()[0]?.status?.routers?.generation,
+    following: (): Following => ({
+      generation: this.views.models.list()[0]?.status?.routers?.generation ?? 0,
+      reaches: new Set(this.views.versions.list().map(({ spec }) => spec.version)),
+    }),
     lost: (): boolean => false,
     traffic: (): Traffic => this.counted,
     concurrency: (): number => 0,

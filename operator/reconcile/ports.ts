@@ -18,6 +18,7 @@ import type {
 } from '../api/kubernetes.ts';
 import type { ServerCounts, Traffic } from '../api/traffic.ts';
 import type { DecidedEvent } from '../decide/events.ts';
+import type { Following } from '../decide/observed.ts';
 
 /** A cache of one kind. Objects in it must not be changed. */
 export interface View<T extends KubernetesObject> {
@@ -78,8 +79,8 @@ export interface EventSink {
 }
 
 export interface RouterReports {
-  /** Generation of the model's shares that a router pod follows, or undefined when it has not said so. */
-  generation(namespace: string, pod: string, modelUid: string): number | undefined;
+  /** What a router pod says of the model, or undefined when it has not spoken of it. */
+  following(namespace: string, pod: string, modelUid: string): Following | undefined;
   /** True of a ready router pod from which nothing has come for so long that nobody waits for it any more. */
   lost(namespace: string, pod: string): boolean;
   /** What all routers of a namespace have counted for a model since this operator began to listen. */

@@ -12,6 +12,8 @@ export interface VersionReport extends VersionCounters {
   readonly latency: readonly number[] | undefined;
   /** Requests that latency is estimated from. */
   readonly timed: number;
+  /** Servers of it, whatever checks say of them. */
+  readonly pods: number;
 }
 
 export interface ModelReport {
@@ -84,16 +86,19 @@ export class Monitor {
     return this.#reading;
   }
 
-  /** What was last read, and the generations that are applied at this moment. */
+  /** What was last read, and the generations and pods that are applied at this moment. */
   report(): ModelReport[] {
-    const { routes, slots } = this.#agent.applied;
+    const { routes, slots, servers } = this.#agent.applied;
     const slotsOf = Map.groupBy(slots, (slot) => slot.uid);
+    const serversOf = Map.groupBy(servers, (server) => server.slot);
+    const podsOf = (slot: number) => new Set((serversOf.get(slot) ?? []).map(({ address }) => address)).size;
     return routes.map(({ name, uid, generation }) => ({
       model: name,
       uid,
       generation,
-      versions: (slotsOf.get(uid) ?? []).map(({ version }) => ({
+      versions: (slotsOf.get(uid) ?? []).map(({ slot, version }) => ({
         version,
+        pods: podsOf(slot),
         ...this.#counters.of(uid, version),
         latency: this.#latency.of(uid, version),
         timed: this.#latency.timed(uid, version),

@@ -28,6 +28,17 @@ async function report(version: string) {
 }
 
 describe('counts', () => {
+  it('of pods, at once, whatever checks say of them', async () => {
+    const pods = async () => [(await report('5.0.0')).pods, (await report('6.0.0')).pods];
+    assert.deepEqual(await pods(), [1, 1]);
+    const nobody = { ...five.endpoint, version: '6.0.0', address: world.nextAddress() };
+    await world.split({ '5.0.0': 50, '6.0.0': 50 }, [five, six, nobody]);
+    assert.deepEqual(await pods(), [1, 2]);
+    await world.split({ '5.0.0': 50, '6.0.0': 50 }, [five]);
+    assert.deepEqual(await pods(), [1, 0]);
+    await world.split({ '5.0.0': 50, '6.0.0': 50 });
+  });
+
   it('of answers by class and version', async () => {
     const before = [await report('5.0.0'), await report('6.0.0')];
     for (const [status, count] of [

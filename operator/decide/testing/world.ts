@@ -33,6 +33,8 @@ export class World {
   readonly versions = new Map<string, Running>();
   /** Generation that each ready router follows. */
   routers: number[] = [0, 0];
+  /** Versions whose pods routers do not know, since their EndpointSlices are late. */
+  readonly unreached = new Set<string>();
   evidence: Evidence = freshEvidence;
   gatewayRoutes: Record<RouteKind, RouteObserved> = {
     HTTPRoute: { state: 'missing' },
@@ -146,7 +148,13 @@ export class World {
       })),
       pools: new Map(),
       namespaceLabels: {},
-      routers: this.routers.map((generation, index) => ({ name: `router-${index}`, generation })),
+      routers: this.routers.map((generation, index) => ({
+        name: `router-${index}`,
+        following: {
+          generation,
+          reaches: new Set([...this.versions.keys()].filter((version) => !this.unreached.has(version))),
+        },
+      })),
       ...optional('concurrency', this.concurrency),
       evidence: this.evidence,
       port: 10_000,
