@@ -1,4 +1,7 @@
-/** A router as the operator sees it: it follows the Models of the cluster at once and says so, and counts nothing. */
+/**
+ * A router as the operator sees it: it follows the Models of the cluster at once, knows a pod of every version, and
+ * counts nothing.
+ */
 import { fileURLToPath } from 'node:url';
 import {
   loadPackageDefinition,
@@ -78,7 +81,7 @@ export class Router {
               model: metadata.name,
               uid: metadata.uid,
               generation: status.routers.generation,
-              versions: [],
+              versions: (status.traffic ?? []).map(({ version }) => ({ version, pods: 1 })),
             },
           ],
     );
