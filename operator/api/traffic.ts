@@ -1,4 +1,12 @@
-/** What routers count, as numbers that only grow. */
+/** What routers say: what they follow, and what they count, as numbers that only grow. */
+
+/** What a router says of a Model. */
+export interface Following {
+  /** Generation of the Model's shares that it follows. */
+  readonly generation: number;
+  /** Versions of which it knows a pod. */
+  readonly reaches: ReadonlySet<string>;
+}
 
 /** What routers counted for one version, from some beginning on. */
 export interface Totals {

@@ -1,6 +1,8 @@
 /** Every field of the specs, changed and changed back (Acto): the end is as if nothing had been, and a bad state blocks nothing. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
+import { parse } from 'yaml';
 import { defaultModelSpec } from '../api/defaults.ts';
 import { modelVersion } from '../api/fixtures.ts';
 import type { ModelSpec } from '../api/generated/model.ts';
@@ -8,7 +10,8 @@ import type { ModelVersionSpec } from '../api/generated/model-version.ts';
 import { World } from './testing/world.ts';
 
 const seconds = (count: number): number => count * 1_000;
-const { rollout, rollback, retention } = defaultModelSpec;
+const { rollout, rollback, retention, endpoint } = defaultModelSpec;
+const gateway = { responseHeader: true, httpRoute: { parentRefs: [{ name: 'nobody' }] } };
 const { server, probes, placement } = modelVersion('5.0.0').spec;
 
 /** Values of each field of a Model's spec: others, at the bounds, and such as cannot be fulfilled. */
@@ -72,6 +75,18 @@ const ofModel: Record<string, readonly Partial<ModelSpec>[]> = {
     { retention: { ...retention, parkAfter: '0s' } },
     { retention: { ...retention, parkAfter: '720h' } },
   ],
+  routes: [
+    { routes: [{ match: { path: { prefix: '/beta' } }, version: '4.0.0' }] },
+    { routes: [{ match: { headers: [{ name: 'x-user', value: '1' }] }, version: '9.9.9' }] },
+  ],
+  'sticky.header': [{ sticky: { header: 'x-user' } }],
+  'sticky.cookie': [{ sticky: { cookie: 'user' } }],
+  pinning: [{ pinning: 'disabled' }],
+  'timeouts.response': [{ timeouts: { response: '1s' } }],
+  'timeouts.idle': [{ timeouts: { idle: '24h' } }],
+  'endpoint.provider': [{ endpoint: { ...endpoint, provider: 'gateway', gateway } }],
+  'endpoint.keepFormer': [{ endpoint: { ...endpoint, keepFormer: '0s' } }],
+  'endpoint.gateway': [{ endpoint: { ...endpoint, gateway } }],
 };
 
 /** The same for the ModelVersion that serves; what is immutable cannot be changed. */
@@ -83,7 +98,11 @@ const ofVersion: Record<string, readonly Partial<ModelVersionSpec>[]> = {
     { scaling: { targetConcurrency: 1_000_000 } },
     { scaling: {} },
   ],
+  'artifactCache.claimName': [{ artifactCache: { claimName: 'nobody-made-it' } }],
   'server.image': [{ server: { ...server, image: 'registry.invalid/nobody:1' } }],
+  'server.args': [{ server: { ...server, args: ['--nonsense'] } }],
+  'server.provider': [{ server: { ...server, provider: 'tensorrt' } }],
+  'server.tune': [{ server: { ...server, tune: { latency: '1ms' } } }],
   'server.env': [
     { server: { ...server, env: [] } },
     { server: { ...server, env: [{ name: 'A', value: '' }] } },
@@ -94,6 +113,7 @@ const ofVersion: Record<string, readonly Partial<ModelVersionSpec>[]> = {
   'server.batching': [{ server: { ...server, batching: { maxSize: 4_096, maxDelay: '10s' } } }],
   'server.gracePeriod': [{ server: { ...server, gracePeriod: '1h' } }],
   'placement.pool': [{ placement: { ...placement, pool: 'nowhere', gpus: 64 } }],
+  'placement.gpus': [{ placement: { ...placement, gpus: 64 } }],
   'placement.resources': [
     { placement: { ...placement, resources: {} } },
     { placement: { ...placement, resources: { requests: { cpu: '1m' }, limits: { memory: '1Ei' } } } },
@@ -115,6 +135,30 @@ const ofVersion: Record<string, readonly Partial<ModelVersionSpec>[]> = {
   'probes.startup': [{ probes: { ...probes, startup: { deadline: '1s' } } }],
   'probes.readiness': [{ probes: { ...probes, readiness: { period: '5m', failureThreshold: 100 } } }],
 };
+
+interface Schema {
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly 'x-kubernetes-validations'?: readonly { readonly rule: string }[];
+}
+
+/** Fields of a spec that can be changed, and those within them, as `a` and `a.b`. */
+function fieldsOf(plural: string): string[] {
+  const file = new URL(`../../crds/${plural}.sluice.dev.yaml`, import.meta.url);
+  const { spec } = parse(readFileSync(file, 'utf8')) as {
+    spec: { versions: { schema: { openAPIV3Schema: Schema } }[] };
+  };
+  const fields = spec.versions[0]!.schema.openAPIV3Schema.properties!['spec']!.properties!;
+  return Object.entries(fields)
+    .filter(([, field]) => !field['x-kubernetes-validations']?.some(({ rule }) => rule === 'self == oldSelf'))
+    .flatMap(([name, { properties }]) =>
+      properties === undefined ? [name] : Object.keys(properties).map((inner) => `${name}.${inner}`),
+    );
+}
+
+it('no field is left out', () => {
+  assert.deepEqual(Object.keys(ofModel).sort(), fieldsOf('models').sort());
+  assert.deepEqual(Object.keys(ofVersion).sort(), fieldsOf('modelversions').sort());
+});
 
 /** 5.0.0 serves, 4.0.0 is warm behind it. */
 function settledWorld(): World {
@@ -159,7 +203,7 @@ describe('each field of a Model, changed and changed back', () => {
         world.configure(value);
         world.run(longEnough);
         assert.equal(world.condition('Servable'), 'True Serving', 'clients are served meanwhile');
-        world.configure(spec);
+        world.specify(spec);
         world.run(longEnough);
         assert.deepEqual(picture(world), before);
       });

@@ -4,6 +4,7 @@ import type { GPUPool } from '../api/generated/gpu-pool.ts';
 import type { Model } from '../api/generated/model.ts';
 import type { ModelVersion } from '../api/generated/model-version.ts';
 import type { Deployment, Pod } from '../api/kubernetes.ts';
+import type { Following } from '../api/traffic.ts';
 import type { Evidence } from './analysis/evidence.ts';
 import type { RoutesObserved } from './gateway-routes.ts';
 
@@ -16,14 +17,6 @@ export interface VersionObserved {
   readonly foreign: readonly string[];
   /** What the API server said when it refused a child the last time. */
   readonly rejected?: string;
-}
-
-/** What a router says of a Model. */
-export interface Following {
-  /** Generation of the Model's shares that it follows. */
-  readonly generation: number;
-  /** Versions of which it knows a pod. */
-  readonly reaches: ReadonlySet<string>;
 }
 
 /** A router that is ready. */

@@ -14,9 +14,8 @@ import type {
   Pod,
   Service,
 } from '../api/kubernetes.ts';
-import { noTraffic, type ServerCounts, type Traffic } from '../api/traffic.ts';
+import { type Following, noTraffic, type ServerCounts, type Traffic } from '../api/traffic.ts';
 import type { DecidedEvent } from '../decide/events.ts';
-import type { Following } from '../decide/observed.ts';
 import { modelIndexes, podIndexes, serviceIndexes, versionIndexes } from './indexes.ts';
 import type { OptionalView, Ports, View } from './ports.ts';
 

@@ -16,9 +16,8 @@ import type {
   Pod,
   Service,
 } from '../api/kubernetes.ts';
-import type { ServerCounts, Traffic } from '../api/traffic.ts';
+import type { Following, ServerCounts, Traffic } from '../api/traffic.ts';
 import type { DecidedEvent } from '../decide/events.ts';
-import type { Following } from '../decide/observed.ts';
 
 /** A cache of one kind. Objects in it must not be changed. */
 export interface View<T extends KubernetesObject> {

@@ -82,7 +82,13 @@ export class World {
 
   configure(spec: Partial<ModelSpec>): void {
     assert.ok(this.model);
-    this.model = { ...this.model, spec: { ...this.model.spec, ...spec } };
+    this.specify({ ...this.model.spec, ...spec });
+  }
+
+  /** Replaces the Model's spec. */
+  specify(spec: ModelSpec): void {
+    assert.ok(this.model);
+    this.model = { ...this.model, spec };
   }
 
   /** Annotates the Model, or a version of it. */
