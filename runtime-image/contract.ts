@@ -130,7 +130,7 @@ export const env = {
   logLevel: 'SLUICE_LOG_LEVEL',
   /**
    * A fire drill, for rehearsing a rollback, counted from the start of serving: `unready-after=20s`, `exit-after=20s`,
-   * or `wrong-after=20s`, which is what golden requests are for.
+   * `wrong-after=20s`, which is what golden requests are for, `fail-after=20s` or `slow-after=20s`.
    */
   drill: 'SLUICE_DRILL',
 } as const;

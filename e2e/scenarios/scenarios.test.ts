@@ -13,6 +13,7 @@ import { gateways } from './gateways.ts';
 import { Installation } from './harness/installation.ts';
 import { openSession, type Session } from './harness/session.ts';
 import { installation } from './installation.ts';
+import { liveTraffic } from './live-traffic.ts';
 import { mainJob } from './main-job.ts';
 import { pains } from './pains/pains.ts';
 import { refusals } from './refusals.ts';
@@ -41,6 +42,7 @@ suite('scenarios', () => {
   gateways(session);
   artifacts(session, installed);
   failures(session, installed);
+  liveTraffic(session);
   commands(session);
   pains(session);
   installation(session, installed);

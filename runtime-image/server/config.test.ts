@@ -60,8 +60,12 @@ describe('readConfig', () => {
   });
 
   const wrong: readonly [name: string, value: string, message: RegExp][] = [
-    [env.drill, 'unready-after=', /is none of unready-after=DURATION, wrong-after=DURATION/],
-    [env.drill, 'explode', /is none of/],
+    [
+      env.drill,
+      'unready-after=',
+      /is not ACTION-after=DURATION, where ACTION is one of unready, wrong, fail, slow, exit/,
+    ],
+    [env.drill, 'explode', /is not ACTION-after/],
     [env.artifactSha256, 'abc', /is not 64 hexadecimal digits/],
     [env.batchDelay, '2', /is no duration such as 2ms/],
     [env.provider, 'tpu', /is none of auto, cpu, cuda/],

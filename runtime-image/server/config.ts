@@ -17,9 +17,11 @@ import { Failure } from '../termination.ts';
 import { type Provider, providers } from './execution/messages.ts';
 import type { BatchLimits } from './execution/queue.ts';
 
+const drills = ['unready', 'wrong', 'fail', 'slow', 'exit'] as const;
+
 /** A fire drill: what to do, and how long after the start of serving. */
 export interface Drill {
-  readonly action: 'unready' | 'wrong' | 'exit';
+  readonly action: (typeof drills)[number];
   readonly afterMs: number;
 }
 
@@ -126,12 +128,12 @@ function duration(source: Environment, name: string, fallback: number): number {
 function readDrill(source: Environment): Drill | undefined {
   const text = optional(source, env.drill);
   if (text === undefined) return undefined;
-  const match = /^(unready|wrong|exit)-after=(.+)$/.exec(text);
+  const match = new RegExp(`^(${drills.join('|')})-after=(.+)$`).exec(text);
   const afterMs = parseDuration(match?.[2] ?? '');
   if (match === null || afterMs === undefined) {
     throw new Failure(
       'ConfigurationInvalid',
-      `${env.drill}=${JSON.stringify(text)} is none of unready-after=DURATION, wrong-after=DURATION and exit-after=DURATION`,
+      `${env.drill}=${JSON.stringify(text)} is not ACTION-after=DURATION, where ACTION is one of ${drills.join(', ')}`,
     );
   }
   return { action: match[1] as Drill['action'], afterMs };

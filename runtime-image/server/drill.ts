@@ -4,7 +4,7 @@
  */
 import type { Logger } from '../logger.ts';
 import type { Drill } from './config.ts';
-import type { ServedModel } from './model.ts';
+import type { Misbehaviour, ServedModel } from './model.ts';
 
 /** Exit code of a drilled exit. */
 export const drillExitCode = 70;
@@ -12,7 +12,15 @@ export const drillExitCode = 70;
 const announcements: Readonly<Record<Drill['action'], string>> = {
   unready: 'the readiness probe will fail',
   wrong: 'answers will be wrong',
+  fail: 'requests will fail',
+  slow: 'answers will be slow',
   exit: 'the process will exit',
+};
+
+const misbehaviours: Readonly<Record<Misbehaviour, string>> = {
+  wrong: 'answers are wrong',
+  fail: 'requests fail',
+  slow: 'answers are slow',
 };
 
 export function startDrill(drill: Drill | undefined, model: ServedModel, logger: Logger): void {
@@ -26,9 +34,9 @@ export function startDrill(drill: Drill | undefined, model: ServedModel, logger:
       logger.warn('DRILL: the readiness probe fails from now on; requests are still answered', { at });
       return;
     }
-    if (action === 'wrong') {
-      model.spoil();
-      logger.warn('DRILL: answers are wrong from now on', { at });
+    if (action !== 'exit') {
+      model.misbehave(action);
+      logger.warn(`DRILL: ${misbehaviours[action]} from now on`, { at });
       return;
     }
     // Written at once: a logger's stream would lose the line when the process exits.

@@ -295,6 +295,25 @@ describe('the life of a server', { concurrency: 2 }, () => {
     assert.equal((await fetch(`${http}/v2/health/ready`)).status, 200);
   });
 
+  it('drills failures: requests fail while the probe does not', async () => {
+    await using server = serve(undefined, { [env.drill]: 'fail-after=300ms' });
+    const http = `http://${(await server.logged('listening'))['http']}`;
+    await server.logged('DRILL: requests fail from now on');
+    const answer = await fetch(`${http}/v2/models/m/infer`, { method: 'POST', body: silero });
+    assert.equal(answer.status, 500);
+    assert.match(await answer.text(), /a fire drill/);
+    assert.equal((await fetch(`${http}/v2/health/ready`)).status, 200);
+  });
+
+  it('drills slowness: answers are right, and late', async () => {
+    await using server = serve(undefined, { [env.drill]: 'slow-after=300ms' });
+    const http = `http://${(await server.logged('listening'))['http']}`;
+    await server.logged('DRILL: answers are slow from now on');
+    const began = performance.now();
+    assert.equal((await fetch(`${http}/v2/models/m/infer`, { method: 'POST', body: silero })).status, 200);
+    assert.ok(performance.now() - began >= 290);
+  });
+
   it('tunes itself before it serves, when it is told a latency', async () => {
     await using server = serve(perceptron([16, 16, 4]), { [env.tune]: '1m' });
     await server.logged('serving');

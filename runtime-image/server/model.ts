@@ -2,6 +2,7 @@
  * The one model and version that this process serves: what both protocols ask. Checks names, runs requests, keeps
  * the statistics, and says whether it is ready.
  */
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Engine, InferOptions } from './execution/engine.ts';
 import type { Provider } from './execution/messages.ts';
 import type { Metrics, Protocol } from './metrics.ts';
@@ -24,6 +25,12 @@ export interface RequestOptions extends InferOptions {
   readonly trace?: TraceContext | undefined;
 }
 
+/** What a model does whose weights are bad, or whose GPU is. */
+export type Misbehaviour = 'wrong' | 'fail' | 'slow';
+
+/** What a slow answer takes longer. */
+const slowMs = 300;
+
 /** As the protocol's metadata calls it. */
 export const platform = 'onnxruntime_onnx';
 
@@ -37,7 +44,7 @@ export class ServedModel {
   #engine: Engine | undefined;
   /** Why it is not ready although the engine is up, when there is a reason. */
   #held: string | undefined;
-  #spoilt = false;
+  #misbehaviour: Misbehaviour | undefined;
   readonly #listeners = new Set<() => void>();
 
   constructor(about: { readonly name: string; readonly version: string }, clock: Clock) {
@@ -77,9 +84,9 @@ export class ServedModel {
     this.changed();
   }
 
-  /** Every answer is wrong from now on: what a model does whose weights are bad, or whose GPU is. */
-  spoil(): void {
-    this.#spoilt = true;
+  /** Every answer is wrong, fails or is slow from now on. */
+  misbehave(how: Misbehaviour): void {
+    this.#misbehaviour = how;
   }
 
   get ready(): boolean {
@@ -156,11 +163,13 @@ export class ServedModel {
       const planned = plan(request, engine.spec);
       const limits = { ...options, timeoutMs: shorter(options.timeoutMs, request.timeoutMs) };
       const { outputs, queueMs, computeMs } = await engine.infer(planned, limits);
+      if (this.#misbehaviour === 'slow') await pause(slowMs);
+      if (this.#misbehaviour === 'fail') throw new InferenceError('Internal', 'a fire drill lets it fail');
       const totalMs = this.#clock.now() - began;
       this.#statistics.recordSuccess(totalMs, queueMs, computeMs, this.#clock.wall());
       this.#metrics?.recordSuccess(protocol, totalMs, queueMs);
       span?.answered({ queueMs, computeMs });
-      return { id: request.id, outputs: this.#spoilt ? outputs.map(spoilt) : outputs };
+      return { id: request.id, outputs: this.#misbehaviour === 'wrong' ? outputs.map(spoilt) : outputs };
     } catch (thrown) {
       const error = InferenceError.from(thrown);
       this.#statistics.recordFailure(this.#clock.now() - began);

@@ -103,12 +103,12 @@ export class Stage {
     return load;
   }
 
-  /** Steady load over both protocols: `rate` requests a second each. */
-  async steadyLoad(rate = 40): Promise<SteadyLoad> {
+  /** Steady load over both protocols: `rate` requests a second each. `suffix` tells it from others of the namespace. */
+  async steadyLoad(rate = 40, suffix = ''): Promise<SteadyLoad> {
     const args = [`--rate=${rate}`, '--interval=500ms'];
     const loads = await Promise.all([
-      this.load('load-rest', { protocol: 'rest', args }),
-      this.load('load-grpc', { protocol: 'grpc', args }),
+      this.load(`load-rest${suffix}`, { protocol: 'rest', args }),
+      this.load(`load-grpc${suffix}`, { protocol: 'grpc', args }),
     ]);
     return new SteadyLoad(this.world, loads);
   }
