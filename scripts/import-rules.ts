@@ -67,6 +67,7 @@ export const rules: Readonly<Record<string, Rule>> = {
       'e2e/cluster',
       'e2e/demo',
       'e2e/scenarios/harness',
+      'e2e/tools',
       'runtime-image/testing',
       'runtime-image/router/testing',
     ],

