@@ -17,6 +17,7 @@ import { liveTraffic } from './live-traffic.ts';
 import { mainJob } from './main-job.ts';
 import { pains } from './pains/pains.ts';
 import { refusals } from './refusals.ts';
+import { routers } from './routers.ts';
 import { routes } from './routes.ts';
 import { splits } from './splits.ts';
 
@@ -43,6 +44,7 @@ suite('scenarios', () => {
   artifacts(session, installed);
   failures(session, installed);
   liveTraffic(session);
+  routers(session);
   commands(session);
   pains(session);
   installation(session, installed);
