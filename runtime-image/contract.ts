@@ -31,6 +31,25 @@ export const nodeFlags: readonly string[] = ['--single-threaded-gc'];
 /** Default ports of a version's server. They are the Open Inference Protocol's customary ones. */
 export const serverPorts = { http: 8080, grpc: 8081, metrics: 8082 } as const;
 
+/**
+ * Gauges of `fetch` at `/metrics`, for as long as it runs: bytes that have come, and bytes that there are, which is absent
+ * while that is not known.
+ */
+export const artifactMetrics = {
+  fetched: 'sluice_artifact_fetched_bytes',
+  size: 'sluice_artifact_size_bytes',
+} as const;
+
+/**
+ * Gauges of a server that say how its start went: seconds that loading took, seconds of the first run, and what computes
+ * (labels `provider`, and `wanted`: another one where the wanted one could not be used). Servers need not have them.
+ */
+export const startMetrics = {
+  loadSeconds: 'sluice_model_load_seconds',
+  warmUpSeconds: 'sluice_model_warm_up_seconds',
+  provider: 'sluice_execution_provider',
+} as const;
+
 /** HTTP port of the golden sidecar, which answers `/readyz`. */
 export const goldenPort = 8083;
 
@@ -90,7 +109,7 @@ export const env = {
   httpPort: 'SLUICE_HTTP_PORT',
   /** gRPC port of the server, decimal. */
   grpcPort: 'SLUICE_GRPC_PORT',
-  /** Prometheus port, decimal. */
+  /** Prometheus port, decimal; also of `fetch`, for which absent means none. */
   metricsPort: 'SLUICE_METRICS_PORT',
   /** Golden requests: JSON, a list of `{inputs, expect}`; see `GoldenRequest`. */
   goldenRequests: 'SLUICE_GOLDEN_REQUESTS',

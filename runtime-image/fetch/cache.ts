@@ -104,7 +104,9 @@ export class Cache {
     const file = await open(path, asItLies).catch(() => undefined);
     if (file === undefined) return false;
     try {
-      if ((await file.stat()).isFile()) {
+      const stats = await file.stat();
+      if (stats.isFile()) {
+        into.expect(stats.size);
         for await (const chunk of file.createReadStream({ autoClose: false, highWaterMark: 2 ** 20 })) {
           await into.write(chunk as Buffer);
         }

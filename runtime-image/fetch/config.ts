@@ -5,6 +5,7 @@ import { digest, type Environment, integer, list, optional, required } from '../
 import { Failure } from '../termination.ts';
 import { type Credentials, readCredentials } from './credentials.ts';
 import { isPlainPath } from './location.ts';
+import type { ProgressAddress } from './progress-server.ts';
 import { isReserved } from './store.ts';
 
 export interface SiblingFile {
@@ -31,6 +32,8 @@ export interface FetchConfig {
   readonly owner: string | undefined;
   readonly maxBytes: number;
   readonly credentials: Credentials;
+  /** Where to tell how far fetching is; undefined is nowhere. */
+  readonly metrics?: ProgressAddress;
 }
 
 /** @throws Failure ConfigurationInvalid naming the variable */
@@ -49,6 +52,14 @@ export function readConfig(source: Environment): FetchConfig {
     owner: optional(source, env.artifactOwner),
     maxBytes: integer(source, env.artifactMaxBytes, 32 * 2 ** 30, { min: 1, max: 2 ** 49 }),
     credentials: readCredentials(optional(source, env.artifactCredentials)),
+    ...(optional(source, env.metricsPort) === undefined
+      ? {}
+      : {
+          metrics: {
+            port: integer(source, env.metricsPort, 0, { min: 0, max: 65_535 }),
+            address: optional(source, env.bindAddress),
+          },
+        }),
   };
 }
 

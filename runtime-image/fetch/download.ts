@@ -21,8 +21,6 @@ export interface DownloadOptions extends RetryOptions {
   readonly client: HttpClient;
   /** Whether the content's digest is known, so that a wrong continuation cannot pass for the content. */
   readonly verified: boolean;
-  /** Bytes expected in total, once known. */
-  readonly onTotal?: (bytes: number) => void;
   /** Bytes from which parts are fetched in parallel, and the size of a part. */
   readonly partBytes?: number;
 }
@@ -71,7 +69,7 @@ async function attempt(state: Download, options: DownloadOptions): Promise<void>
       state.total = undefined;
     }
     checkEncoding(answer, resource);
-    expectTotal(answer, state, options);
+    expectTotal(answer, state, options.verified);
     if (await inParts(answer, state, options)) return;
     for await (const chunk of body) await into.write(chunk as Buffer);
     if (state.total !== undefined && into.bytes !== state.total) {
@@ -108,17 +106,16 @@ async function inParts(answer: Answer, state: Download, options: DownloadOptions
   return true;
 }
 
-function expectTotal(answer: Answer, state: Download, options: DownloadOptions): void {
+function expectTotal(answer: Answer, state: Download, verified: boolean): void {
   const length = header(answer, 'content-length');
   if (length !== undefined) {
     // A part may be shorter than what was asked for; the rest is asked for again.
     const total = wholeOf(answer) ?? state.into.bytes + Number(length);
     state.into.expect(total);
     state.total = total;
-    options.onTotal?.(total);
   }
   // A time has the resolution of a second, in which content can change: it will do only where the digest decides anyway.
-  state.validator = strongTag(answer) ?? (options.verified ? header(answer, 'last-modified') : undefined);
+  state.validator = strongTag(answer) ?? (verified ? header(answer, 'last-modified') : undefined);
 }
 
 /** Bytes of the content that an answer has a part of, if it says so. */

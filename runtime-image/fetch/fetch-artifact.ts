@@ -11,6 +11,7 @@ import { download } from './download.ts';
 import { HttpClient } from './http-client.ts';
 import type { Sealed } from './partial-file.ts';
 import { locate, plan } from './planner.ts';
+import { Progress } from './progress.ts';
 import { retrying } from './retry.ts';
 import { copyLocal } from './sources/local.ts';
 import type { Blob, Plan } from './sources/plan.ts';
@@ -24,13 +25,16 @@ interface Fetching {
   readonly cache: Cache | undefined;
   readonly staging: Staging;
   readonly logger: Logger;
-  /** Bytes to come in all, as far as they are known. */
-  total: number;
+  readonly progress: Progress;
   network: boolean;
 }
 
 /** @throws Failure */
-export async function fetchArtifact(config: FetchConfig, logger: Logger): Promise<ArtifactRecord> {
+export async function fetchArtifact(
+  config: FetchConfig,
+  logger: Logger,
+  progress = new Progress(),
+): Promise<ArtifactRecord> {
   const location = locate(config);
   const privateHosts = new PrivateHosts(config.privateHosts);
   const { authorities } = config.credentials;
@@ -39,8 +43,8 @@ export async function fetchArtifact(config: FetchConfig, logger: Logger): Promis
   const staging = await Staging.create(config.modelDir, config.maxBytes);
   const warn = (why: string) => logger.warn(why);
   const cache = config.cacheDir === undefined ? undefined : await Cache.open(config.cacheDir, warn);
-  const fetching: Fetching = { config, client, cache, staging, logger, total: 0, network: false };
-  const timer = setInterval(() => logProgress(fetching), progressMs);
+  const fetching: Fetching = { config, client, cache, staging, logger, progress, network: false };
+  const timer = setInterval(() => logger.info('fetching', progressLine(progress)), progressMs);
   try {
     const { uri, owner, sha256 } = config;
     const recalls = sha256 === undefined && owner !== undefined;
@@ -86,12 +90,14 @@ async function fetchBlob(
   blobs: readonly Blob[],
   fetching: Fetching,
 ): Promise<[Sealed, readonly ArtifactFile[]]> {
-  const { staging, cache } = fetching;
+  const { staging, cache, progress } = fetching;
   const { kind } = blob;
   const file = kind === 'file' ? await staging.file(blob.path) : await staging.temporary();
+  progress.begin(file, blob, blobs.slice(blobs.indexOf(blob) + 1));
   const cached = blob.sha256 !== undefined && ((await cache?.read(blob.sha256, file)) ?? false);
   if (!cached) await transfer(blob, file, fetching);
   const seal = await file.seal();
+  progress.end();
   if (blob.sha256 !== undefined && seal.sha256 !== blob.sha256) {
     const which = blobs.length === 1 || blob.path === modelFile ? "the artifact's" : `${blob.path}'s`;
     throw new Failure('ArtifactCorrupt', `${which} SHA-256 is ${seal.sha256}; it has to be ${blob.sha256}`);
@@ -108,22 +114,17 @@ async function transfer(
   into: Awaited<ReturnType<Staging['file']>>,
   fetching: Fetching,
 ): Promise<void> {
-  const { client, logger, staging } = fetching;
+  const { client, logger } = fetching;
   if ('root' in from) return copyLocal(from, into);
   fetching.network = true;
-  const before = staging.budget.used;
   await download(from, into, {
     client,
     verified: sha256 !== undefined,
-    onTotal: (bytes) => {
-      fetching.total = before + bytes;
-    },
     onRetry: (why) => logger.warn('trying again', { why }),
   });
 }
 
-function logProgress({ staging, total, logger }: Fetching): void {
-  const bytes = staging.budget.used;
-  const percent = total > 0 ? { total, percent: Math.floor((100 * bytes) / total) } : {};
-  logger.info('fetching', { bytes, ...percent });
+function progressLine({ fetchedBytes, sizeBytes }: Progress): object {
+  if (sizeBytes === undefined || sizeBytes === 0) return { bytes: fetchedBytes };
+  return { bytes: fetchedBytes, total: sizeBytes, percent: Math.floor((100 * fetchedBytes) / sizeBytes) };
 }

@@ -7,8 +7,9 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import winston from 'winston';
-import { artifactRecordFile, env, type FailureReason, modelFile } from '#contract';
+import { artifactMetrics, artifactRecordFile, env, type FailureReason, modelFile } from '#contract';
 import { Failure } from '../termination.ts';
 import { ImageProcess, temporaryFolder } from '../testing/process.ts';
 import type { FetchConfig } from './config.ts';
@@ -299,5 +300,42 @@ describe('fetchArtifact', () => {
       reason: 'ArtifactRefused',
       message: 'file artifacts are not allowed here; allowed are https, http',
     });
+  });
+
+  it('as a process tells how far it is, while it fetches', async () => {
+    const half = content.length / 2;
+    const rest = Promise.withResolvers<void>();
+    handler = (_, response) => {
+      response.writeHead(200, { 'Content-Length': content.length });
+      response.write(content.subarray(0, half));
+      void rest.promise.then(() => response.end(content.subarray(half)));
+    };
+    const variables = {
+      [env.artifactUri]: `http://127.0.0.1:${port}/model.onnx`,
+      [env.artifactSchemes]: 'http',
+      [env.artifactPrivateHosts]: `127.0.0.1:${port}`,
+      [env.bindAddress]: '127.0.0.1',
+    };
+    const told = 'tells how far fetching is';
+    await using fetching = new ImageProcess('fetch', {
+      ...variables,
+      [env.modelDir]: folder,
+      [env.metricsPort]: '0',
+    });
+    const { address } = (await fetching.logged(told)) as { address: { port: number } };
+    const metrics = async () => (await fetch(`http://127.0.0.1:${address.port}/metrics`)).text();
+    const halfway = new RegExp(`^${artifactMetrics.fetched} ${half}$`, 'm');
+    while (!halfway.test(await metrics())) await pause(5);
+    assert.match(await metrics(), new RegExp(`^${artifactMetrics.size} ${content.length}$`, 'm'));
+
+    // Another one that cannot listen fetches all the same.
+    await using deaf = new ImageProcess('fetch', {
+      ...variables,
+      [env.modelDir]: join(fetching.folder, 'model'),
+      [env.metricsPort]: String(address.port),
+    });
+    await deaf.logged('nobody can be told how far fetching is');
+    rest.resolve();
+    assert.deepEqual([await fetching.exited, await deaf.exited], [0, 0], 'who asks keeps nobody from ending');
   });
 });

@@ -51,6 +51,8 @@ export class PartialFile {
   readonly path: string;
   /** Bytes that have arrived, since the last restart. */
   bytes = 0;
+  /** Bytes that there will be, once that is known. */
+  expected: number | undefined;
   readonly #file: FileHandle;
   readonly #budget: ByteBudget;
   #hash: Hash = createHash('sha256');
@@ -73,6 +75,7 @@ export class PartialFile {
   /** @throws Failure ArtifactTooLarge when so many bytes in all are more than may come */
   expect(total: number): void {
     this.#budget.expect(total - this.bytes, total);
+    this.expected = total;
   }
 
   /** Appends. @throws Failure ArtifactTooLarge, VolumeFull */
@@ -129,6 +132,7 @@ export class PartialFile {
     this.#hash = createHash('sha256');
     this.#hashed = 0;
     this.bytes = 0;
+    this.expected = undefined;
   }
 
   /** Of what has been written in order so far: lower-case hex. */

@@ -118,7 +118,7 @@ async function start(
       onWorker: () => model.changed(),
     });
     const { report } = engine;
-    metrics.recordLoad(report.loadMs);
+    metrics.recordLoad(report.loadMs, report.warmUpMs);
     metrics.recordProvider(report.provider, provider);
     for (const note of report.notes) logger.warn(note);
     logger.info('model loaded', {

@@ -3,6 +3,7 @@
  * inference servers already read; `sluice_*` adds histograms and what they lack.
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { startMetrics } from '#contract';
 import type { Fault } from './protocol/errors.ts';
 
 /** Seconds, from well under a small model's run to well over a patient client's wait. */
@@ -36,6 +37,7 @@ export class Metrics {
   readonly #computeSeconds: Histogram;
   readonly #batchSize: Histogram;
   readonly #loadSeconds: Gauge;
+  readonly #warmUpSeconds: Gauge;
   readonly #provider: Gauge<'provider' | 'wanted'>;
   #busyMs = 0;
 
@@ -92,12 +94,17 @@ export class Metrics {
     this.#computeSeconds = histogram('sluice_compute_seconds', 'One run of the model', secondsBuckets);
     this.#batchSize = histogram('sluice_batch_size', 'Rows in one run', batchBuckets);
     this.#loadSeconds = new Gauge({
-      name: 'sluice_model_load_seconds',
+      name: startMetrics.loadSeconds,
       help: 'Loading the model',
       registers,
     });
+    this.#warmUpSeconds = new Gauge({
+      name: startMetrics.warmUpSeconds,
+      help: 'The first run, before requests are taken; 0 where none can be made up',
+      registers,
+    });
     this.#provider = new Gauge({
-      name: 'sluice_execution_provider',
+      name: startMetrics.provider,
       help: 'What computes, and what was to: they differ where the wanted one could not be used',
       labelNames: ['provider', 'wanted'],
       registers,
@@ -125,8 +132,9 @@ export class Metrics {
     });
   }
 
-  recordLoad(ms: number): void {
-    this.#loadSeconds.set(ms / 1000);
+  recordLoad(loadMs: number, warmUpMs = 0): void {
+    this.#loadSeconds.set(loadMs / 1000);
+    this.#warmUpSeconds.set(warmUpMs / 1000);
   }
 
   recordProvider(provider: string, wanted: string): void {

@@ -6,7 +6,7 @@ import { Failure } from '../../termination.ts';
 import type { PartialFile } from '../partial-file.ts';
 import type { LocalFile } from './plan.ts';
 
-/** @throws Failure ArtifactRefused, ArtifactNotFound */
+/** @throws Failure ArtifactRefused, ArtifactNotFound, ArtifactTooLarge */
 export async function copyLocal(source: LocalFile, into: PartialFile): Promise<void> {
   const { uri } = source;
   const path = await locate(source);
@@ -17,7 +17,9 @@ export async function copyLocal(source: LocalFile, into: PartialFile): Promise<v
     },
   );
   try {
-    if (!(await file.stat()).isFile()) throw new Failure('ArtifactRefused', `${uri} is not a regular file`);
+    const stats = await file.stat();
+    if (!stats.isFile()) throw new Failure('ArtifactRefused', `${uri} is not a regular file`);
+    into.expect(stats.size);
     for await (const chunk of file.createReadStream({ autoClose: false, highWaterMark: 2 ** 20 })) {
       await into.write(chunk as Buffer);
     }

@@ -40,6 +40,8 @@ export interface OciArtifact {
 interface Descriptor {
   readonly mediaType: string;
   readonly digest: string;
+  /** Bytes, as the manifest says. */
+  readonly size: number | undefined;
   readonly platform: unknown;
   readonly annotations: Readonly<Record<string, string>>;
 }
@@ -85,7 +87,13 @@ function blobsOf(layers: readonly Descriptor[], at: (digest: string) => Resource
     }
     // A folder that ORAS packed carries its own name in the names of its entries.
     const place = kind === 'file' ? (path ?? 'model.onnx') : '';
-    return { path: place, kind, sha256: hexOf(layer.digest), from: at(layer.digest) };
+    return {
+      path: place,
+      kind,
+      sha256: hexOf(layer.digest),
+      ...(layer.size === undefined ? {} : { bytes: layer.size }),
+      from: at(layer.digest),
+    };
   });
   const files = blobs.filter(({ kind }) => kind === 'file');
   if (blobs.length === 1 && files.length === 1) return blobs.map((blob) => ({ ...blob, path: 'model.onnx' }));
@@ -158,14 +166,20 @@ class Manifest {
     if (items.length > maxLayers)
       throw new Failure('ArtifactUnsupported', `the manifest has more than ${maxLayers} ${field}`);
     return items.map((item) => {
-      const { mediaType, digest, platform, annotations } = (item ?? {}) as Record<string, unknown>;
+      const { mediaType, digest, size, platform, annotations } = (item ?? {}) as Record<string, unknown>;
       if (
         typeof digest !== 'string' ||
         typeof mediaType !== 'string' ||
         !/^sha256:[0-9a-f]{64}$/.test(digest)
       )
         throw new Failure('ArtifactCorrupt', `the manifest's ${field} have no SHA-256 digests`);
-      return { mediaType, digest, platform, annotations: strings(annotations) };
+      return {
+        mediaType,
+        digest,
+        size: typeof size === 'number' && Number.isSafeInteger(size) && size >= 0 ? size : undefined,
+        platform,
+        annotations: strings(annotations),
+      };
     });
   }
 }

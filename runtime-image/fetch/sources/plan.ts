@@ -10,6 +10,8 @@ export interface Blob {
   readonly kind: BlobKind;
   /** Lower-case hex; undefined accepts any content. */
   readonly sha256?: string;
+  /** Bytes, where the source says so before it is asked for; nothing is decided by it. */
+  readonly bytes?: number;
   readonly from: Resource | LocalFile;
 }
 
