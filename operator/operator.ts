@@ -14,6 +14,7 @@ import { NotLeading, openFence } from './kube/fence.ts';
 import { LeaderElector } from './kube/lease.ts';
 import { RouterStreams } from './kube/router-streams.ts';
 import { ServerCounters } from './kube/server-counters.ts';
+import { StartReaders } from './kube/start-readers.ts';
 import { KubeWriter } from './kube/writer.ts';
 import { poolReconciler } from './reconcile/gpu-pool.ts';
 import {
@@ -50,6 +51,7 @@ export class Operator {
   readonly #events: EventRecorder;
   readonly #streams: RouterStreams;
   readonly #servers: ServerCounters;
+  readonly #starts: StartReaders;
   readonly #models: Controller;
   readonly #pools: Controller;
   readonly #routers: Controller;
@@ -103,6 +105,11 @@ export class Operator {
       },
     });
     this.#servers = new ServerCounters({ clock: systemClock, logger });
+    this.#starts = new StartReaders({
+      clock: systemClock,
+      logger,
+      onChange: (model) => this.#models.enqueue(model),
+    });
     this.#metrics.routers(() => this.#streams.connected);
     const ports: Ports = {
       views: this.#caches,
@@ -110,6 +117,7 @@ export class Operator {
       events: this.#events,
       routers: this.#streams,
       servers: this.#servers,
+      starts: this.#starts,
       now: systemClock.now,
     };
     this.#models = this.#controller('model', modelReconciler(ports, versionConfig(config)));
@@ -155,6 +163,7 @@ export class Operator {
     await withinTime(this.#events.flush(), flushMs);
     this.#streams.stop();
     await this.#servers.stop();
+    await this.#starts.stop();
     await this.#elector?.stop();
     this.#metrics.leader(false);
     await this.#caches.stop();

@@ -124,6 +124,8 @@ export const eventReasons = {
   RolledBack: 'a version failed and lost its traffic for good',
   Superseded: 'a candidate was given up for another version',
   StableLost: 'the stable version is gone',
+  /** A server cannot use the execution provider that it was to. */
+  ProviderFallback: 'a server computes on something else than it was to',
 } as const;
 
 export type PodFailureReason = keyof typeof podFailureReasons | FailureReason;

@@ -3,9 +3,10 @@
 import { failureReasons } from '#contract';
 import { type Condition, conditionOf } from '../api/conditions.ts';
 import type { Model } from '../api/generated/model.ts';
-import type { ModelVersion } from '../api/generated/model-version.ts';
+import type { ModelVersion, ModelVersionStatus } from '../api/generated/model-version.ts';
 import { podFailureReasons, type Reason, versionFailureReasons } from '../api/reasons.ts';
 import type { RolloutEvent } from './rollout/types.ts';
+import { fallbackText } from './starts.ts';
 
 /** Something for `kubectl describe` and `kubectl events`. */
 export interface DecidedEvent {
@@ -32,6 +33,16 @@ export function rolloutEvents(
     const told = { type, reason, message };
     return [{ about: model, ...told }, ...(concerned === undefined ? [] : [{ about: concerned, ...told }])];
   });
+}
+
+/** A warning when a version begins to compute on something else than it was to. */
+export function providerEvents(
+  about: ModelVersion,
+  { server }: Pick<ModelVersionStatus, 'server'>,
+): DecidedEvent[] {
+  if (server?.fallbackFrom === undefined) return [];
+  if (server.fallbackFrom === about.status?.server?.fallbackFrom) return [];
+  return [{ about, type: 'Warning', reason: 'ProviderFallback', message: fallbackText(server) }];
 }
 
 /** One warning when `Ready` begins to be false for a failure, or changes from one failure to another. */

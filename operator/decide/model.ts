@@ -7,7 +7,7 @@ import { isTerminating } from '../api/kubernetes.ts';
 import { implicitLabel } from '../api/labels.ts';
 import { optional } from '../api/optional.ts';
 import { decideChildren, type EndpointChildren, endpointChildren, type Workload } from './children.ts';
-import { changeEvents, type DecidedEvent, rolloutEvents } from './events.ts';
+import { changeEvents, type DecidedEvent, providerEvents, rolloutEvents } from './events.ts';
 import { modelStatus, patienceOf, problemOf } from './model-status.ts';
 import type { ModelObserved } from './observed.ts';
 import { requestsOf } from './requests.ts';
@@ -94,6 +94,7 @@ export function decideModel(observed: ModelObserved, now: number): ModelDecision
       ...(model === undefined ? [] : rolloutEvents(model, rollout.events, objectOf)),
       ...(model === undefined ? [] : changeEvents(model, status?.conditions)),
       ...[...versionStatuses].flatMap(([version, { conditions }]) => changeEvents(version, conditions)),
+      ...[...versionStatuses].flatMap(([version, status]) => providerEvents(version, status)),
     ],
     ...optional(
       'requeueAfterMs',

@@ -4,6 +4,7 @@ import type { GPUPool } from '../api/generated/gpu-pool.ts';
 import type { Model } from '../api/generated/model.ts';
 import type { ModelVersion } from '../api/generated/model-version.ts';
 import type { Deployment, Pod } from '../api/kubernetes.ts';
+import type { StartsSaid } from '../api/starts.ts';
 import type { Following } from '../api/traffic.ts';
 import type { Evidence } from './analysis/evidence.ts';
 import type { RoutesObserved } from './gateway-routes.ts';
@@ -13,6 +14,8 @@ export interface VersionObserved {
   readonly object: ModelVersion;
   readonly deployment?: Deployment;
   readonly pods: readonly Pod[];
+  /** What its pods say of their start, where they do. */
+  readonly starts?: StartsSaid;
   /** Objects that stand where children should, and belong to somebody else, as `Kind name`. */
   readonly foreign: readonly string[];
   /** What the API server said when it refused a child the last time. */

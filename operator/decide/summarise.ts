@@ -10,6 +10,7 @@ import type { Part } from './roles.ts';
 import { hasTooFew } from './rollout/draft.ts';
 import type { Candidate, Latch } from './rollout/state.ts';
 import type { Overdue, VersionFacts } from './rollout/types.ts';
+import { type FetchingStatus, fallbackText, fetchingText, type ServerStatus } from './starts.ts';
 
 /** What a version's conditions depend on. */
 export interface VersionSummary {
@@ -24,6 +25,10 @@ export interface VersionSummary {
   readonly overdue?: Overdue;
   /** Digest of the artifact, once it has been fetched and verified. */
   readonly digest?: string;
+  /** How far pods are that fetch it now. */
+  readonly fetching?: FetchingStatus;
+  /** How the pods started that are ready. */
+  readonly server?: ServerStatus;
   /** Whether the endpoint follows the shares. */
   readonly route: Finding;
   readonly minReady: number;
@@ -35,6 +40,17 @@ const settled = no('Settled', 'nothing is left to do');
 const unhindered = no('Settled', 'nothing stands in the way');
 
 const podsText = (facts: VersionFacts): string => `${facts.ready} of ${facts.wanted} pods are ready`;
+
+/** With what there is to say beyond the number: how far a fetch is, or what is done without. */
+function startsText({ facts, fetching, server }: VersionSummary): string {
+  const more =
+    facts.ready < facts.wanted && fetching !== undefined
+      ? `; ${fetchingText(fetching)}`
+      : facts.ready > 0 && server?.fallbackFrom !== undefined
+        ? `; ${fallbackText(server)}`
+        : '';
+  return `${podsText(facts)}${more}`;
+}
 
 const isArtifactFailure = (failure: Failure | undefined): failure is Failure =>
   failure !== undefined && (failure.reason.startsWith('Artifact') || failure.reason === 'ModelInvalid');
@@ -71,20 +87,21 @@ export function summariseVersion(summary: VersionSummary): Findings {
   };
 }
 
-function workloadOf({ facts, part }: VersionSummary): Finding {
+function workloadOf(summary: VersionSummary): Finding {
+  const { facts, part } = summary;
   const trouble = facts.blocked ?? facts.failure;
   if (!part.runs && facts.ready === 0) {
     return facts.blocked === undefined
       ? no('Parked', 'scaled to zero')
       : no(facts.blocked.reason, facts.blocked.message);
   }
-  if (facts.ready >= facts.wanted) return yes('PodsReady', podsText(facts));
+  if (facts.ready >= facts.wanted) return yes('PodsReady', startsText(summary));
   return trouble === undefined
-    ? no('PodsStarting', podsText(facts))
+    ? no('PodsStarting', startsText(summary))
     : no(trouble.reason, `${podsText(facts)}: ${trouble.message}`);
 }
 
-function artifactOf({ facts, digest, latch, part }: VersionSummary): Finding {
+function artifactOf({ facts, digest, fetching, latch, part }: VersionSummary): Finding {
   const failure = facts.failure;
   if (isArtifactFailure(failure)) return no(failure.reason, failure.message);
   if (
@@ -95,7 +112,7 @@ function artifactOf({ facts, digest, latch, part }: VersionSummary): Finding {
   }
   if (digest !== undefined) return yes('Fetched', digest);
   return part.runs
-    ? no('Fetching', 'the artifact is on its way')
+    ? no('Fetching', fetching === undefined ? 'the artifact is on its way' : fetchingText(fetching))
     : unknown('Parked', 'the version has not run');
 }
 
@@ -121,10 +138,8 @@ function promotedOf({ part, candidate, latch }: VersionSummary): Finding {
   }
 }
 
-function versionReady(
-  { facts, part, weight, latch, candidate, overdue, route, minReady, delayed }: VersionSummary,
-  workload: Finding,
-): Finding {
+function versionReady(summary: VersionSummary, workload: Finding): Finding {
+  const { facts, part, weight, latch, candidate, overdue, route, minReady, delayed } = summary;
   if (latch !== undefined) return no(latch.reason as Reason, latch.message);
   if (facts.blocked !== undefined) return no(facts.blocked.reason, facts.blocked.message);
   if (delayed !== undefined) return no(delayed.reason, delayed.message);
@@ -133,7 +148,7 @@ function versionReady(
       if (overdue !== undefined) return no(overdue.reason, overdue.message);
       const where =
         candidate === undefined || candidate.step === 0
-          ? podsText(facts)
+          ? startsText(summary)
           : `step ${candidate.step}, ${weight} % of the traffic${waitText(candidate)}`;
       return facts.failure === undefined
         ? no(candidate === undefined ? 'RolloutInProgress' : progressOf(candidate), where)

@@ -12,6 +12,7 @@ import type { Part } from './roles.ts';
 import type { RolloutOutput, Target } from './rollout/types.ts';
 import type { Seen } from './see.ts';
 import { weightOf } from './shares.ts';
+import { fetchingOf, serverOf } from './starts.ts';
 import { summariseVersion } from './summarise.ts';
 
 /** What the status of a version depends on besides the version. */
@@ -33,7 +34,8 @@ export function versionStatus(version: Seen, part: Part, context: VersionContext
   const { object, pods } = version.observed;
   const generation = object.metadata.generation ?? 0;
   const weight = weightOf(rollout.shares, version.version);
-  const artifact = artifactOf(pods) ?? object.status?.artifact;
+  const artifact = artifactOf(version.observed);
+  const server = serverOf(version.observed, version.contentHash);
   const latch = rollout.state.latched.find((entry) => entry.version === version.version);
   const findings = summariseVersion({
     facts: version,
@@ -44,6 +46,8 @@ export function versionStatus(version: Seen, part: Part, context: VersionContext
     ...optional('candidate', part.role === 'candidate' ? rollout.state.candidate : undefined),
     ...optional('overdue', part.role === 'candidate' ? rollout.overdue : undefined),
     ...optional('digest', artifact?.digest),
+    ...optional('fetching', artifact?.fetching),
+    ...optional('server', server),
     route,
     minReady,
     ...optional('delayed', delayOf(version, part, context)),
@@ -65,6 +69,7 @@ export function versionStatus(version: Seen, part: Part, context: VersionContext
       part.idleSince === undefined ? undefined : new Date(part.idleSince).toISOString(),
     ),
     ...optional('artifact', artifact),
+    ...optional('server', server),
     ...optional('lastFailure', lastFailure(version, latch, now)),
   };
 }
@@ -115,8 +120,16 @@ export function duplicateStatus({ object }: VersionObserved, owner: Seen, now: n
   };
 }
 
+/** What `fetch` says in pods that it runs in, and what it said when it had succeeded. */
+function artifactOf(observed: VersionObserved): ModelVersionStatus['artifact'] {
+  const { fetching: _, ...before } = observed.object.status?.artifact ?? {};
+  const fetched = fetchedOf(observed.pods) ?? before;
+  const artifact = { ...fetched, ...optional('fetching', fetchingOf(observed)) };
+  return Object.keys(artifact).length === 0 ? undefined : artifact;
+}
+
 /** What `fetch` said when it had succeeded, in any pod. */
-function artifactOf(pods: readonly Pod[]): ModelVersionStatus['artifact'] {
+function fetchedOf(pods: readonly Pod[]): ModelVersionStatus['artifact'] {
   for (const pod of pods) {
     for (const status of pod.status?.initContainerStatuses ?? []) {
       const said = parseTermination(status.state?.terminated?.message);

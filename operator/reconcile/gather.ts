@@ -1,5 +1,6 @@
 /** All reads of a model's reconcile, into one readonly value. */
 
+import { serverPorts } from '#contract';
 import { completeModel, completeVersion, defaultModelSpec } from '../api/defaults.ts';
 import type { RouteKind } from '../api/gateway.ts';
 import type { ModelVersion } from '../api/generated/model-version.ts';
@@ -9,11 +10,12 @@ import { noTraffic } from '../api/traffic.ts';
 import { usesRouter } from '../decide/endpoint.ts';
 import type { RouteObserved, RoutesObserved } from '../decide/gateway-routes.ts';
 import type { ModelObserved, RouterObserved, VersionObserved } from '../decide/observed.ts';
+import { stageOf } from '../decide/starts.ts';
 import { versionChildName } from '../resources/names.ts';
 import { type Comparison, comparisonOf, type EvidenceBook } from './evidence-book.ts';
 import { byModel, byNamespace, byRouterNamespace, byVersion, versionKey } from './indexes.ts';
 import type { PortBook } from './port-book.ts';
-import type { Ports, RouterReports, ServerPod, View } from './ports.ts';
+import type { Ports, RouterReports, ServerPod, StartingPod, View } from './ports.ts';
 
 /** What an operator remembers between visits, and can do without after a restart. */
 export interface Books {
@@ -25,7 +27,7 @@ export interface Books {
  * @param rejected what the API server said of what it refused last: workloads by name of their ModelVersion, routes by kind
  */
 export function gatherModel(
-  { views, routers, servers }: Pick<Ports, 'views' | 'routers' | 'servers'>,
+  { views, routers, servers, starts }: Pick<Ports, 'views' | 'routers' | 'servers' | 'starts'>,
   { ports, evidence }: Books,
   namespace: string,
   name: string,
@@ -33,9 +35,11 @@ export function gatherModel(
 ): ModelObserved {
   const stored = views.models.get(`${namespace}/${name}`);
   const model = stored === undefined ? undefined : completeModel(stored);
-  const versions = views.versions
+  const gathered = views.versions
     .by(byModel, `${namespace}/${name}`)
     .map((version) => gatherVersion(views, completeVersion(version), rejected.get(version.metadata.name)));
+  const said = starts.of(`${namespace}/${name}`, gathered.flatMap(startingPods));
+  const versions = gathered.map((version) => ({ ...version, starts: said }));
   const uid = model?.metadata.uid;
   const comparison = comparisonOf(model);
   const service = views.services.get(`${namespace}/${name}`);
@@ -77,14 +81,26 @@ function serverPods(versions: readonly VersionObserved[], { stable, candidate }:
   return versions
     .filter(({ object: { spec } }) => spec.version === stable || spec.version === candidate)
     .flatMap(({ object: { spec }, pods }) =>
-      pods
-        .filter(isReady)
-        .flatMap(({ metadata: { uid }, status }) =>
-          uid === undefined || status?.podIP === undefined
-            ? []
-            : { version: spec.version, uid, address: status.podIP, port: spec.server.ports.metrics },
-        ),
+      pods.filter(isReady).flatMap((pod) => reachable(pod, spec.version, spec.server.ports.metrics)),
     );
+}
+
+/** Pods of a version that may say how they start. */
+function startingPods({ object: { spec }, pods }: VersionObserved): StartingPod[] {
+  const portOf = { fetching: serverPorts.metrics, serving: spec.server.ports.metrics };
+  return pods.flatMap((pod) => {
+    const stage = stageOf(pod);
+    if (stage === undefined) return [];
+    const { containerStatuses, initContainerStatuses } = pod.status ?? {};
+    const statuses = stage === 'fetching' ? initContainerStatuses : containerStatuses;
+    const run = (statuses ?? []).reduce((sum, { restartCount }) => sum + restartCount, 0);
+    return reachable(pod, spec.version, portOf[stage]).map((at) => ({ ...at, stage, run }));
+  });
+}
+
+function reachable({ metadata: { uid }, status }: Pod, version: string, port: number): ServerPod[] {
+  const address = status?.podIP;
+  return uid === undefined || address === undefined ? [] : [{ version, uid, address, port }];
 }
 
 function gatherVersion(

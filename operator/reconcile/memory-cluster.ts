@@ -14,6 +14,7 @@ import type {
   Pod,
   Service,
 } from '../api/kubernetes.ts';
+import type { StartsSaid } from '../api/starts.ts';
 import { type Following, noTraffic, type ServerCounts, type Traffic } from '../api/traffic.ts';
 import type { DecidedEvent } from '../decide/events.ts';
 import { modelIndexes, podIndexes, serviceIndexes, versionIndexes } from './indexes.ts';
@@ -90,6 +91,8 @@ export class MemoryCluster implements Ports {
   /** What servers have counted. */
   served: ServerCounts = new Map();
   readonly servers = { counts: (): ServerCounts => this.served };
+  /** What pods say of their start. */
+  starts: Ports['starts'] = { of: (): StartsSaid => new Map() };
   #serial = 0;
 
   readonly writer: Ports['writer'] = {

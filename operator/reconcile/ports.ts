@@ -16,6 +16,7 @@ import type {
   Pod,
   Service,
 } from '../api/kubernetes.ts';
+import type { StartStage, StartsSaid } from '../api/starts.ts';
 import type { Following, ServerCounts, Traffic } from '../api/traffic.ts';
 import type { DecidedEvent } from '../decide/events.ts';
 
@@ -107,12 +108,31 @@ export interface ServerReports {
   counts(model: string, pods: readonly ServerPod[]): ServerCounts;
 }
 
+/** A pod that may say how its start goes, or went. */
+export interface StartingPod extends ServerPod {
+  readonly stage: StartStage;
+  /** Tells one run of the container that is asked from the next. */
+  readonly run: number;
+}
+
+export interface StartReports {
+  /**
+   * What pods of a model say of their start, by uid. Asking makes them be read until they have said all; the answer comes at
+   * once, and the model is visited again when there is more.
+   *
+   * @param model `namespace/name`
+   * @param pods all that may be asked now; others are forgotten
+   */
+  of(model: string, pods: readonly StartingPod[]): StartsSaid;
+}
+
 export interface Ports {
   readonly views: Views;
   readonly writer: Writer;
   readonly events: EventSink;
   readonly routers: RouterReports;
   readonly servers: ServerReports;
+  readonly starts: StartReports;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
 }

@@ -1,4 +1,4 @@
-import { commands, env, paths } from '#contract';
+import { commands, env, paths, serverPorts } from '#contract';
 import type { ModelVersion } from '../api/generated/model-version.ts';
 import { type ArtifactPolicy, envOf, type ImageConfig, termination } from './images.ts';
 import { containerSecurity } from './pod-security.ts';
@@ -81,6 +81,8 @@ export function fetchContainer(version: ModelVersion, runtime: ImageConfig, arti
       [env.artifactOwner]: artifactCache === undefined ? undefined : version.metadata.uid,
       ...Object.fromEntries(mounts.map(({ variable, mountPath }) => [variable, mountPath])),
       [env.modelDir]: paths.modelDir,
+      // Not declared as a port: the server, which begins when this has ended, most often has the same one.
+      [env.metricsPort]: String(serverPorts.metrics),
       [env.terminationLog]: paths.terminationLog,
       [env.logLevel]: runtime.logLevel,
     }),

@@ -267,6 +267,11 @@ export interface ModelVersionStatus {
   /** When the version last lost its part in serving. */
   readonly idleSince?: string;
   readonly artifact?: ModelVersionStatusArtifact;
+  /**
+   * What the servers of ready pods say of their start. Absent for those that say nothing, such as servers of
+   * another make.
+   */
+  readonly server?: ModelVersionStatusServer;
   /** The last thing that went wrong with this version. */
   readonly lastFailure?: ModelVersionStatusLastFailure;
 }
@@ -287,6 +292,37 @@ export interface ModelVersionStatusArtifact {
   readonly bytes?: number;
   /** How long the last fetch took. */
   readonly fetchSeconds?: number;
+  /**
+   * How far the pods are that fetch the artifact now: the one that is furthest behind. Absent while none
+   * fetches, or says so.
+   */
+  readonly fetching?: ModelVersionStatusArtifactFetching;
+}
+
+/**
+ * How far the pods are that fetch the artifact now: the one that is furthest behind. Absent while none
+ * fetches, or says so.
+ */
+export interface ModelVersionStatusArtifactFetching {
+  /** Pods that fetch it. */
+  readonly pods: number;
+  /** Bytes that have come. */
+  readonly fetchedBytes: number;
+  /** Bytes that there are. Absent while that is not known. */
+  readonly sizeBytes?: number;
+}
+
+/**
+ * What the servers of ready pods say of their start. Absent for those that say nothing, such as servers of
+ * another make.
+ */
+export interface ModelVersionStatusServer {
+  /** What computes: cpu, cuda, tensorrt or webgpu. */
+  readonly provider?: string;
+  /** What was to compute and cannot be used. Absent when there was no need to fall back. */
+  readonly fallbackFrom?: string;
+  /** How long the slowest pod took to load the model and run it once, after the fetch. */
+  readonly loadSeconds?: number;
 }
 
 /** The last thing that went wrong with this version. */

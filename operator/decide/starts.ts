@@ -1,0 +1,76 @@
+/** How the pods of a version start, and started: what its status says of that, from what the pods say themselves. */
+
+import type { ModelVersionStatus } from '../api/generated/model-version.ts';
+import { isReady, isTerminating, type Pod } from '../api/kubernetes.ts';
+import { contentLabel } from '../api/labels.ts';
+import { optional } from '../api/optional.ts';
+import type { StartStage } from '../api/starts.ts';
+import type { VersionObserved } from './observed.ts';
+
+export type FetchingStatus = NonNullable<NonNullable<ModelVersionStatus['artifact']>['fetching']>;
+export type ServerStatus = NonNullable<ModelVersionStatus['server']>;
+
+/** Whether there is something that a pod may say of its start now. */
+export function stageOf(pod: Pod): StartStage | undefined {
+  if (isTerminating(pod)) return undefined;
+  if (isReady(pod)) return 'serving';
+  const fetch = pod.status?.initContainerStatuses?.find(({ name }) => name === fetchName);
+  return fetch?.state?.running === undefined ? undefined : 'fetching';
+}
+
+const fetchName = 'fetch';
+
+/** The pods that fetch now and say how far they are; of those the one that is furthest behind. */
+export function fetchingOf({ pods, starts }: VersionObserved): FetchingStatus | undefined {
+  const said = pods
+    .filter((pod) => stageOf(pod) === 'fetching')
+    .flatMap(({ metadata: { uid = '' } }) => starts?.get(uid)?.fetching ?? []);
+  const [last] = said.toSorted((a, b) => a.fetchedBytes - b.fetchedBytes);
+  return last === undefined ? undefined : { pods: said.length, ...last };
+}
+
+/**
+ * What the ready pods say of how they started, the slowest of them, and one that had to fall back before all others. Without a
+ * word from any of them it is what they said last.
+ *
+ * @param hash of the version's content: what pods with another one say, or said, is not about it
+ */
+export function serverOf({ object, pods, starts }: VersionObserved, hash: string): ServerStatus | undefined {
+  const { server, placement } = object.spec;
+  const said = pods
+    .filter((pod) => stageOf(pod) === 'serving' && pod.metadata.labels?.[contentLabel] === hash)
+    .flatMap(({ metadata: { uid = '' } }) => starts?.get(uid)?.started ?? []);
+  if (said.length === 0) return object.status?.contentHash === hash ? object.status.server : undefined;
+  const computing = said.flatMap(({ provider, wantedProvider = provider }) => {
+    if (provider === undefined) return [];
+    // A server that was left the choice does not know that the pod pays for a GPU.
+    const idle = placement.gpus > 0 && provider === 'cpu' && server.provider !== 'cpu';
+    const wanted = idle && wantedProvider === 'cpu' ? 'cuda' : wantedProvider;
+    return { provider, ...optional('fallbackFrom', wanted === provider ? undefined : wanted) };
+  });
+  const seconds = said.flatMap(({ loadSeconds }) => loadSeconds ?? []);
+  return {
+    ...(computing.find(({ fallbackFrom }) => fallbackFrom !== undefined) ?? computing[0]),
+    ...optional('loadSeconds', seconds.length === 0 ? undefined : Math.max(...seconds)),
+  };
+}
+
+/** For people, such as `fetching: 1.2 of 4.0 GiB`. */
+export function fetchingText({ pods, fetchedBytes, sizeBytes }: FetchingStatus): string {
+  const [unit, scale] = unitOf(sizeBytes ?? fetchedBytes);
+  const amount = (bytes: number): string => (bytes / scale).toFixed(scale === 1 ? 0 : 1);
+  const of = sizeBytes === undefined ? '' : ` of ${amount(sizeBytes)}`;
+  const where = pods === 1 ? '' : `, the slowest of ${pods} pods`;
+  return `fetching: ${amount(fetchedBytes)}${of} ${unit}${where}`;
+}
+
+const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
+
+function unitOf(bytes: number): readonly [unit: string, scale: number] {
+  const index = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, bytes)) / 10));
+  return [units[index]!, 1_024 ** index];
+}
+
+/** For people: what a version has to do without. */
+export const fallbackText = ({ provider, fallbackFrom }: ServerStatus): string =>
+  `${fallbackFrom} cannot be used, ${provider} computes`;
