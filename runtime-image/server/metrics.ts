@@ -177,6 +177,7 @@ const failureReasons: Readonly<Record<Fault, string>> = {
   InvalidArgument: 'OTHER',
   NotFound: 'OTHER',
   TooLarge: 'OTHER',
+  TooSlow: 'OTHER',
   Unimplemented: 'OTHER',
   Exhausted: 'REJECTED',
   DeadlineExceeded: 'REJECTED',

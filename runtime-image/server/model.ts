@@ -25,6 +25,13 @@ export interface RequestOptions extends InferOptions {
   readonly trace?: TraceContext | undefined;
 }
 
+/** What a protocol does at either end of a run. */
+export interface Exchange {
+  readonly decode: () => InferRequest;
+  /** Sends the answer; throws, and has sent nothing, when that cannot be. */
+  readonly answer: (answer: InferAnswer, request: InferRequest) => void;
+}
+
 /** What a model does whose weights are bad, or whose GPU is. */
 export type Misbehaviour = 'wrong' | 'fail' | 'slow';
 
@@ -153,8 +160,11 @@ export class ServedModel {
     this.#metrics?.recordFailure(protocol, error.fault);
   }
 
-  /** Decodes by the given function, checks and runs. Whatever happens is counted, and what is thrown is an InferenceError. */
-  async infer(protocol: Protocol, decode: () => InferRequest, options: RequestOptions): Promise<InferAnswer> {
+  /**
+   * Decodes, checks, runs and hands the answer over, by the given functions. Whatever happens is counted, also an answer that
+   * cannot be handed over, and what is thrown is an InferenceError.
+   */
+  async infer(protocol: Protocol, { decode, answer }: Exchange, options: RequestOptions): Promise<void> {
     const began = this.#clock.now();
     const span = this.#tracer?.start(protocol, options.trace);
     try {
@@ -165,11 +175,14 @@ export class ServedModel {
       const { outputs, queueMs, computeMs } = await engine.infer(planned, limits);
       if (this.#misbehaviour === 'slow') await pause(slowMs);
       if (this.#misbehaviour === 'fail') throw new InferenceError('Internal', 'a fire drill lets it fail');
+      answer(
+        { id: request.id, outputs: this.#misbehaviour === 'wrong' ? outputs.map(spoilt) : outputs },
+        request,
+      );
       const totalMs = this.#clock.now() - began;
       this.#statistics.recordSuccess(totalMs, queueMs, computeMs, this.#clock.wall());
       this.#metrics?.recordSuccess(protocol, totalMs, queueMs);
       span?.answered({ queueMs, computeMs });
-      return { id: request.id, outputs: this.#misbehaviour === 'wrong' ? outputs.map(spoilt) : outputs };
     } catch (thrown) {
       const error = InferenceError.from(thrown);
       this.#statistics.recordFailure(this.#clock.now() - began);

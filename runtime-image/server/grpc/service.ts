@@ -83,15 +83,18 @@ interface Named {
   readonly version: string;
 }
 
+/** Ends a call with a message; throws, and has sent nothing, when that cannot be. */
+type Answer = (message: unknown) => void;
+
 function handlers(options: GrpcOptions): Readonly<Record<string, UnaryHandler>> {
   const { model, logger } = options;
 
   /** One place that turns a function into a handler, and what it throws into a status. */
-  const unary =
-    <Q>(handle: (request: Q, call: UnaryRequest) => unknown): UnaryHandler =>
+  const answering =
+    <Q>(handle: (request: Q, call: UnaryRequest, answer: Answer) => Promise<void> | void): UnaryHandler =>
     async (call, done) => {
       try {
-        done(null, await handle(call.request as Q, call));
+        await handle(call.request as Q, call, (message) => done(null, message));
       } catch (thrown) {
         const error = InferenceError.from(thrown);
         if (error.fault === 'Internal') {
@@ -105,6 +108,8 @@ function handlers(options: GrpcOptions): Readonly<Record<string, UnaryHandler>> 
         done(error);
       }
     };
+  const unary = <Q>(handle: (request: Q) => unknown): UnaryHandler =>
+    answering<Q>((request, _, answer) => answer(handle(request)));
 
   return {
     ServerLive: unary(() => ({ live: true })),
@@ -129,7 +134,9 @@ function handlers(options: GrpcOptions): Readonly<Record<string, UnaryHandler>> 
     RepositoryModelUnload: unary(() => {
       throw new InferenceError('Unimplemented', fixedRepository);
     }),
-    ModelInfer: unary((message: InferRequestMessage, call) => infer(model, message, call)),
+    ModelInfer: answering((message: InferRequestMessage, call, answer) =>
+      infer(model, message, call, answer),
+    ),
   };
 }
 
@@ -137,12 +144,20 @@ async function infer(
   model: ServedModel,
   message: InferRequestMessage,
   call: UnaryRequest,
-): Promise<InferAnswerMessage> {
+  answer: Answer,
+): Promise<void> {
   model.check(message.model_name, message.model_version);
   const cancellation = new Cancellation();
   call.onCancel(() => cancellation.cancel());
   const { timeoutMs = 0 } = call;
   const limits = { cancellation, timeoutMs, trace: traceContextOf(call.headers) };
-  const answer = await model.infer('grpc', () => decodeInferRequest(message), limits);
-  return encodeInferAnswer(answer, { model: model.name, version: model.version });
+  const about = { model: model.name, version: model.version };
+  await model.infer(
+    'grpc',
+    {
+      decode: () => decodeInferRequest(message),
+      answer: (result) => answer(encodeInferAnswer(result, about)),
+    },
+    limits,
+  );
 }

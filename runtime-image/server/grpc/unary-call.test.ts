@@ -133,11 +133,18 @@ describe('a unary call', () => {
 
   it('is refused when its time passes while it comes', async (t) => {
     t.mock.timers.enable({ apis: ['setTimeout'] });
-    for (const headers of [{ 'grpc-timeout': '2S' }, {}]) {
+    const cases = [
+      [{ 'grpc-timeout': '2S' }, 2000, 'DeadlineExceeded'],
+      [{ 'grpc-timeout': '2H' }, transferTimeoutMs, 'TooSlow'],
+      [{}, transferTimeoutMs, 'TooSlow'],
+    ] as const;
+    for (const [headers, ms, fault] of cases) {
       const { stream, refused } = begin({ headers });
-      t.mock.timers.tick('grpc-timeout' in headers ? 2000 : transferTimeoutMs);
+      t.mock.timers.tick(ms - 1);
+      assert.deepEqual(refused, []);
+      t.mock.timers.tick(1);
       assert.equal(stream.answer['grpc-status'], '4');
-      assert.deepEqual(refused, ['/test.Test/Hold DeadlineExceeded']);
+      assert.deepEqual(refused, [`/test.Test/Hold ${fault}`]);
     }
   });
 

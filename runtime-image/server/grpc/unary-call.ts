@@ -79,8 +79,12 @@ export class UnaryCall implements UnaryRequest {
     const limitMs = parseTimeout(this.headers['grpc-timeout'] as string | undefined);
     if (limitMs === 0) throw late('the time limit of the call is 0');
     if (limitMs !== undefined) this.#deadline = this.#context.now() + limitMs;
-    const ms = Math.min(limitMs ?? transferTimeoutMs, transferTimeoutMs);
-    const tooSlow = () => this.#refuse(late(`the request did not come within ${ms / 1000} s`));
+    const ours = limitMs === undefined || limitMs > transferTimeoutMs;
+    const ms = ours ? transferTimeoutMs : limitMs;
+    const tooSlow = () => {
+      const fault = ours ? 'TooSlow' : 'DeadlineExceeded';
+      this.#refuse(new InferenceError(fault, `the request did not come within ${ms / 1000} s`));
+    };
     this.#timer = setTimeout(tooSlow, ms).unref();
   }
 

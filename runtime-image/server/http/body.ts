@@ -4,6 +4,7 @@ import type { ByteShare } from '../byte-budget.ts';
 import { compressions, decompress, isCompression } from '../decompress.ts';
 import { joinOwned } from '../own-buffer.ts';
 import { InferenceError, invalid, quote } from '../protocol/errors.ts';
+import { transferTimeoutMs } from '../time-limits.ts';
 
 function tooLarge(maxBytes: number): InferenceError {
   return new InferenceError(
@@ -12,8 +13,29 @@ function tooLarge(maxBytes: number): InferenceError {
   );
 }
 
+/** What comes of a body. Neither leaving it nor its end in time destroys the request, whose answer has to go out yet. */
+async function* inTime(request: IncomingMessage): AsyncGenerator<Buffer> {
+  const chunks = request.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>;
+  const late = Promise.withResolvers<never>();
+  const seconds = transferTimeoutMs / 1000;
+  const timer = setTimeout(() => {
+    late.reject(new InferenceError('TooSlow', `the body did not come within ${seconds} s`));
+  }, transferTimeoutMs).unref();
+  try {
+    for (;;) {
+      const { done, value } = await Promise.race([chunks.next(), late.promise]);
+      if (done === true) return;
+      yield value;
+    }
+  } finally {
+    clearTimeout(timer);
+    // Not waited for: one that still waits for a chunk ends with that.
+    void chunks.return?.()?.catch(() => undefined);
+  }
+}
+
 /**
- * @throws InferenceError TooLarge, Exhausted or Cancelled, as soon as that is known; InvalidArgument when the encoding is
+ * @throws InferenceError TooLarge, TooSlow, Exhausted or Cancelled, as soon as that is known; InvalidArgument when the encoding is
  *   unknown or broken
  */
 export async function readBody(
@@ -28,8 +50,7 @@ export async function readBody(
   const chunks: Buffer[] = [];
   let bytes = 0;
   try {
-    // Leaving the loop must not destroy the request: the answer still has to go out on its socket.
-    for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+    for await (const chunk of inTime(request)) {
       bytes += chunk.byteLength;
       if (bytes > maxBytes) break;
       share.addChunk(Math.max(0, Math.min(chunk.byteLength, bytes - announced)));

@@ -14,9 +14,8 @@ import { Cancellation } from '../execution/cancellation.ts';
 import type { ServedModel } from '../model.ts';
 import { lengthOf } from '../own-buffer.ts';
 import { InferenceError, invalid, quote } from '../protocol/errors.ts';
-import { encodeJsonAnswer } from '../protocol/json-answer.ts';
+import { type EncodedAnswer, encodeJsonAnswer } from '../protocol/json-answer.ts';
 import { decodeJsonRequest } from '../protocol/json-request.ts';
-import type { InferRequest } from '../protocol/tensor.ts';
 import { transferTimeoutMs } from '../time-limits.ts';
 import { traceContextOf, traceFields } from '../tracing/trace-context.ts';
 import { readBody } from './body.ts';
@@ -26,6 +25,8 @@ const headerLengthName = 'Inference-Header-Content-Length';
 
 /** Longer than proxies keep idle connections, so that it is they who close them, and no request meets a closed one. */
 const keepAliveMs = 120_000;
+/** When Node itself gives a request up: a body that is late has been answered before, so this is for headers. */
+const requestTimeoutMs = transferTimeoutMs + 60_000;
 
 export interface HttpOptions {
   readonly model: ServedModel;
@@ -36,10 +37,16 @@ export interface HttpOptions {
   readonly closing: () => boolean;
 }
 
+/** What connections are told that bring no request, by the code of Node's error. */
+const badRequests: Readonly<Record<string, string>> = {
+  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+};
+
 /** An HTTP server that is not listening yet. */
 export function createHttpServer(options: HttpOptions): Server {
   const server = createServer(
-    { keepAliveTimeout: keepAliveMs, requestTimeout: transferTimeoutMs },
+    { keepAliveTimeout: keepAliveMs, requestTimeout: requestTimeoutMs },
     (request, response) => {
       response.setHeader(versionHeader, options.model.version);
       if (options.closing()) response.setHeader('Connection', 'close');
@@ -49,8 +56,7 @@ export function createHttpServer(options: HttpOptions): Server {
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     // Nothing to answer to a connection that is gone; anything else was no HTTP.
     if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
-    const status =
-      error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request';
+    const status = badRequests[error.code ?? ''] ?? '400 Bad Request';
     socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
   });
   return server;
@@ -132,27 +138,31 @@ async function infer(
     model.refused('rest', error);
     throw error;
   });
-  let decoded: InferRequest | undefined;
-  const result = await model.infer(
+  const about = { model: model.name, version: model.version };
+  await model.infer(
     'rest',
-    () => {
-      decoded = decodeJsonRequest(body, headerLength(request));
-      return decoded;
+    {
+      decode: () => decodeJsonRequest(body, headerLength(request)),
+      answer: (result, asked) => {
+        const encoded = encodeJsonAnswer(result, about, asked);
+        share.atLeast(lengthOf(encoded.chunks));
+        sendAnswer(response, encoded);
+      },
     },
     { cancellation: gone, trace: traceContextOf(request.headers) },
   );
-  const about = { model: model.name, version: model.version };
-  const encoded = encodeJsonAnswer(result, about, decoded ?? { outputs: [], binaryOutputs: false });
-  share.atLeast(lengthOf(encoded.chunks));
+}
+
+function sendAnswer(response: ServerResponse, { headerLength: length, chunks }: EncodedAnswer): void {
   const unread = setTimeout(() => response.destroy(), transferTimeoutMs).unref();
   response.once('close', () => clearTimeout(unread));
-  if (encoded.headerLength === undefined) {
+  if (length === undefined) {
     response.setHeader('Content-Type', 'application/json');
   } else {
     response.setHeader('Content-Type', 'application/octet-stream');
-    response.setHeader(headerLengthName, encoded.headerLength);
+    response.setHeader(headerLengthName, length);
   }
-  send(response, 200, encoded.chunks);
+  send(response, 200, chunks);
 }
 
 function headerLength(request: IncomingMessage): number | undefined {

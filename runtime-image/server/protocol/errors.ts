@@ -8,6 +8,8 @@ export type Fault =
   | 'NotFound'
   /** The body or a tensor is larger than this server takes. */
   | 'TooLarge'
+  /** The request took longer to come than this server waits. */
+  | 'TooSlow'
   /** A part of the protocol that this server leaves out. */
   | 'Unimplemented'
   /** The queue is full; try again soon. */
@@ -25,6 +27,7 @@ const httpStatus: Readonly<Record<Fault, number>> = {
   InvalidArgument: 400,
   NotFound: 404,
   TooLarge: 413,
+  TooSlow: 408,
   Unimplemented: 501,
   Exhausted: 503,
   DeadlineExceeded: 504,
@@ -37,6 +40,7 @@ const httpStatus: Readonly<Record<Fault, number>> = {
 const grpcCode: Readonly<Record<Fault, number>> = {
   Cancelled: 1,
   InvalidArgument: 3,
+  TooSlow: 4,
   DeadlineExceeded: 4,
   NotFound: 5,
   Exhausted: 8,
