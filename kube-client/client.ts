@@ -1,6 +1,7 @@
 /** Calls of the Kubernetes API as raw JSON: no typed decoding, one pool of connections, one class of errors. */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
+import type { Dispatcher } from 'undici';
 import type { Connection } from './connection.ts';
 import { isGone, KubeError } from './errors.ts';
 import type { KubeObject, ObjectMeta } from './object.ts';
@@ -9,13 +10,22 @@ import { apiVersionOf, pathOf, type Resource } from './resources.ts';
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
 
-export interface RawOptions {
+/** What may end a call early. */
+export interface CallLimits {
+  readonly signal?: AbortSignal;
+  /**
+   * Asked at the moment when the request is written to its connection, which is later than the call where one has to be
+   * made first. What it throws ends the call, and nothing is sent.
+   */
+  readonly guard?: () => void;
+}
+
+export interface RawOptions extends CallLimits {
   readonly query?: Query;
   /** A string or bytes are sent as they are, anything else as JSON. */
   readonly body?: unknown;
   readonly contentType?: string;
   readonly accept?: string;
-  readonly signal?: AbortSignal;
   /** `watch`: the answer may be silent for ever. Default `request`. */
   readonly purpose?: 'request' | 'watch';
 }
@@ -38,11 +48,10 @@ export interface ListQuery {
   readonly signal?: AbortSignal | undefined;
 }
 
-export interface DeleteOptions {
+export interface DeleteOptions extends CallLimits {
   readonly propagationPolicy?: 'Orphan' | 'Background' | 'Foreground';
   readonly gracePeriodSeconds?: number;
   readonly preconditions?: { readonly uid?: string; readonly resourceVersion?: string };
-  readonly signal?: AbortSignal;
 }
 
 /** One finished call, for metrics. `code` is 0 when no answer came. */
@@ -108,13 +117,13 @@ export class KubeClient {
     r: Resource,
     namespace: string | undefined,
     object: unknown,
-    o: { signal?: AbortSignal; subresource?: string; name?: string } = {},
+    o: CallLimits & { subresource?: string; name?: string } = {},
   ): Promise<T> {
     if (r.namespaced && !namespace)
       throw KubeError.from(new TypeError(`creating a ${r.kind} needs a namespace`));
     return this.#json<T>('POST', pathOf(r, namespace, o.name, o.subresource), {
       body: object,
-      ...signalOf(o),
+      ...limitsOf(o),
     });
   }
 
@@ -123,9 +132,9 @@ export class KubeClient {
     namespace: string | undefined,
     name: string,
     object: unknown,
-    o: { subresource?: string; signal?: AbortSignal } = {},
+    o: CallLimits & { subresource?: string } = {},
   ): Promise<T> {
-    return this.#json<T>('PUT', pathOf(r, namespace, name, o.subresource), { body: object, ...signalOf(o) });
+    return this.#json<T>('PUT', pathOf(r, namespace, name, o.subresource), { body: object, ...limitsOf(o) });
   }
 
   async patch<T>(
@@ -133,10 +142,10 @@ export class KubeClient {
     namespace: string | undefined,
     name: string,
     body: unknown,
-    o: { type: 'merge' | 'json' | 'strategic'; subresource?: string; signal?: AbortSignal },
+    o: CallLimits & { type: 'merge' | 'json' | 'strategic'; subresource?: string },
   ): Promise<T> {
     const path = pathOf(r, namespace, name, o.subresource);
-    return this.#json<T>('PATCH', path, { body, contentType: patchTypes[o.type], ...signalOf(o) });
+    return this.#json<T>('PATCH', path, { body, contentType: patchTypes[o.type], ...limitsOf(o) });
   }
 
   /** Server-side apply: `object` holds exactly the fields that `fieldManager` wants to own. */
@@ -145,13 +154,13 @@ export class KubeClient {
     namespace: string | undefined,
     name: string,
     object: unknown,
-    o: { fieldManager: string; force?: boolean; subresource?: string; signal?: AbortSignal },
+    o: CallLimits & { fieldManager: string; force?: boolean; subresource?: string },
   ): Promise<T> {
     return this.#json<T>('PATCH', pathOf(r, namespace, name, o.subresource), {
       body: object,
       contentType: 'application/apply-patch+yaml',
       query: { fieldManager: o.fieldManager, force: o.force },
-      ...signalOf(o),
+      ...limitsOf(o),
     });
   }
 
@@ -162,9 +171,9 @@ export class KubeClient {
     name: string,
     o: DeleteOptions = {},
   ): Promise<void> {
-    const { signal, ...options } = o;
+    const { signal, guard, ...options } = o;
     const body = { kind: 'DeleteOptions', apiVersion: 'v1', ...options };
-    await this.#json('DELETE', pathOf(r, namespace, name), { body, ...(signal ? { signal } : {}) });
+    await this.#json('DELETE', pathOf(r, namespace, name), { body, ...limitsOf(o) });
   }
 
   /**
@@ -197,7 +206,9 @@ export class KubeClient {
       headers['user-agent'] = this.#options.userAgent ?? 'sluice';
       const body = bodyOf(o.body);
       if (body !== undefined) headers['content-type'] = o.contentType ?? 'application/json';
-      const response = await this.#connection.dispatcher(purpose).request({
+      const dispatcher = this.#connection.dispatcher(purpose);
+      const { guard } = o;
+      const response = await (guard ? dispatcher.compose(guarded(guard)) : dispatcher).request({
         origin: this.#origin,
         path: `${this.#prefix}${path}${queryString(o.query)}`,
         method,
@@ -289,8 +300,8 @@ function queryString(query: Query | undefined): string {
   return parameters.size === 0 ? '' : `?${parameters}`;
 }
 
-function signalOf(o: { signal?: AbortSignal }): { signal?: AbortSignal } {
-  return o.signal ? { signal: o.signal } : {};
+function limitsOf({ signal, guard }: CallLimits): CallLimits {
+  return { ...(signal ? { signal } : {}), ...(guard ? { guard } : {}) };
 }
 
 function wrap(thrown: unknown, what: string): KubeError {
@@ -310,4 +321,24 @@ function brokenConnection(error: KubeError): boolean {
 
 function causeCode(error: KubeError): string {
   return error.cause instanceof Error && 'code' in error.cause ? String(error.cause.code) : '';
+}
+
+/** Has every request ask `guard` when it is written. */
+function guarded(guard: () => void): Dispatcher.DispatcherComposeInterceptor {
+  return (dispatch) => (options, handler) =>
+    dispatch(options, {
+      onRequestStart(controller, context) {
+        handler.onRequestStart?.(controller, context);
+        try {
+          guard();
+        } catch (error) {
+          controller.abort(error as Error);
+        }
+      },
+      onRequestUpgrade: (...args) => handler.onRequestUpgrade?.(...args),
+      onResponseStart: (...args) => handler.onResponseStart?.(...args),
+      onResponseData: (...args) => handler.onResponseData?.(...args),
+      onResponseEnd: (...args) => handler.onResponseEnd?.(...args),
+      onResponseError: (...args) => handler.onResponseError?.(...args),
+    });
 }

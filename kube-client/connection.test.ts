@@ -280,3 +280,19 @@ test('a signal ends a call at once', async () => {
     reason: 'Aborted',
   });
 });
+
+test('a guard is asked when the request is written, not when the call is made', async () => {
+  const api = await serve(one);
+  const client = use(connect({ server: `https://127.0.0.1:${api.port}`, ca: { data: one.cert } }));
+  let open = true;
+  const guard = () => {
+    if (!open) throw new Error('not any more');
+  };
+  const pending = client.create(resources.pods, 'ns', {}, { guard });
+  open = false;
+  await assert.rejects(pending, { code: 0, message: /not any more/ });
+  assert.deepEqual(api.requests, []);
+  open = true;
+  await client.create(resources.pods, 'ns', {}, { guard }).catch(() => {});
+  assert.equal(api.requests.length, 1);
+});

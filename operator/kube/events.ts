@@ -11,7 +11,7 @@ import type { Logger } from '../../kube-client/logger.ts';
 import { resources } from '../../kube-client/resources.ts';
 import type { Clock } from '../engine/clock.ts';
 import type { EventSink } from '../reconcile/ports.ts';
-import type { Fence } from './fence.ts';
+import { type Fence, limitsOf } from './fence.ts';
 import { microTime } from './times.ts';
 
 export type SentEvent = Parameters<EventSink['emit']>[0];
@@ -127,7 +127,7 @@ export class EventRecorder implements EventSink {
         ...(resourceVersion === undefined ? {} : { resourceVersion }),
       },
     };
-    await client.create(resources.events, namespace, body, { signal: fence.signal });
+    await client.create(resources.events, namespace, body, limitsOf(fence));
     this.#options.observe?.('sent');
   }
 
@@ -136,13 +136,7 @@ export class EventRecorder implements EventSink {
     series: { count: number; lastObservedTime: string },
   ): Promise<void> {
     const { client, fence } = this.#options;
-    await client.patch(
-      resources.events,
-      namespace,
-      name,
-      { series },
-      { type: 'merge', signal: fence.signal },
-    );
+    await client.patch(resources.events, namespace, name, { series }, { type: 'merge', ...limitsOf(fence) });
     this.#options.observe?.('counted');
   }
 

@@ -5,6 +5,8 @@
  * take it. Once closed it stays closed: a process that lost the lease ends.
  */
 
+import type { CallLimits } from '../../kube-client/client.ts';
+
 /** This process may not write: it does not hold the lease. */
 export class NotLeading extends Error {
   constructor() {
@@ -19,6 +21,12 @@ export interface Fence {
   /** @throws NotLeading */
   check(): void;
 }
+
+/** What a write has to obey: it is not sent, and does not go on, when the lease is lost. */
+export const limitsOf = (fence: Fence): CallLimits => ({
+  signal: fence.signal,
+  guard: () => fence.check(),
+});
 
 /** For an operator that runs alone, without leader election. */
 export const openFence: Fence = { signal: new AbortController().signal, check() {} };

@@ -19,7 +19,7 @@ import { TerminalError } from '../engine/errors.ts';
 import type { Writer } from '../reconcile/ports.ts';
 import { holdsJson, sameJson } from './equal.ts';
 import { translate } from './errors.ts';
-import type { Fence } from './fence.ts';
+import { type Fence, limitsOf } from './fence.ts';
 
 export const fieldManager = 'sluice';
 
@@ -79,7 +79,7 @@ export class KubeWriter implements Writer {
       this.#client.apply<KubernetesObject>(resourceOf(object), namespace, name, body, {
         fieldManager,
         force: true,
-        signal: this.#fence.signal,
+        ...limitsOf(this.#fence),
       }),
     );
     const { uid, generation, resourceVersion } = result.metadata;
@@ -89,8 +89,8 @@ export class KubeWriter implements Writer {
   async create(object: DesiredObject): Promise<void> {
     await this.#write(async () => {
       try {
-        const { signal } = this.#fence;
-        await this.#client.create(resourceOf(object), object.metadata.namespace, object, { signal });
+        const limits = limitsOf(this.#fence);
+        await this.#client.create(resourceOf(object), object.metadata.namespace, object, limits);
       } catch (error) {
         if (!isAlreadyExists(error)) throw error;
       }
@@ -104,7 +104,7 @@ export class KubeWriter implements Writer {
         await this.#client.delete(resourceOf(object), namespace, name, {
           propagationPolicy: 'Background',
           ...(uid === undefined ? {} : { preconditions: { uid } }),
-          signal: this.#fence.signal,
+          ...limitsOf(this.#fence),
         });
       } catch (error) {
         // A conflict says that the object of this name is another one, so this one is gone.
@@ -117,10 +117,9 @@ export class KubeWriter implements Writer {
   async writeStatus(object: KubernetesObject & { readonly status?: object }, status: object): Promise<void> {
     if (sameJson(object.status, status)) return;
     const { namespace, name } = object.metadata;
-    const { signal } = this.#fence;
     await this.#write(async () => {
       try {
-        const options = { subresource: 'status', signal };
+        const options = { subresource: 'status', ...limitsOf(this.#fence) };
         await this.#client.replace(resourceOf(object), namespace, name, { ...object, status }, options);
       } catch (error) {
         // Gone while we looked at it: there is nothing left to report on.
