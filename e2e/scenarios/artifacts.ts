@@ -1,10 +1,10 @@
 /** Where models come from: a registry in the cluster, which the installation allows and which asks who is there. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Installation } from './harness/installation.ts';
+import { type Installation, systemNamespace } from './harness/installation.ts';
 import { condition } from './harness/kinds.ts';
 import { version, weights } from './harness/manifests.ts';
-import { registryUser } from './harness/registry-pod.ts';
+import { registryUser, releaseSlow } from './harness/registry-pod.ts';
 import type { Session } from './harness/session.ts';
 import { Stage } from './harness/stage.ts';
 
@@ -19,6 +19,12 @@ export function artifacts(session: () => Session, installed: () => Installation)
       credentials: { secretName: 'registry' },
     };
     const reason = (name: string) => condition(world.version(name), 'Ready')?.reason;
+    const secret = {
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: { name: 'registry' },
+      stringData: { ...registryUser },
+    };
 
     await t.test('without credentials it says that it is not let in', async () => {
       const { credentials: _, ...anonymous } = artifact;
@@ -29,15 +35,33 @@ export function artifacts(session: () => Session, installed: () => Installation)
     });
 
     await t.test('with them it is verified and serves', async () => {
-      await stage.apply(
-        { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'registry' }, stringData: { ...registryUser } },
-        version({ version: '5.0.0', spec: { artifact } }),
-      );
+      await stage.apply(secret, version({ version: '5.0.0', spec: { artifact } }));
       await stage.serves('vad', '5.0.0');
       assert.equal(world.version('vad-5.0.0')?.status?.artifact?.digest, `sha256:${weights.v5.sha256}`);
       const load = await stage.load('speech', { protocol: 'grpc', file: 'speech.json', args: ['--count=1'] });
       const { errors, failures } = await load.finished();
       assert.deepEqual({ errors, failures }, { errors: 0, failures: [] });
+    });
+
+    await t.test('how far its fetch is can be seen, and then how its server started', async () => {
+      const spec = { artifact: { ...artifact, uri: `oci://${installed().registry}/models/slow:5.0.0` } };
+      await stage.apply(version({ model: 'slow', version: '5.0.0', spec }));
+      const status = () => world.version('slow-5.0.0')?.status;
+      await world.until('half of it to be there', () => {
+        const { pods, fetchedBytes, sizeBytes } = status()?.artifact?.fetching ?? {};
+        return pods === 1 && sizeBytes !== undefined && fetchedBytes === Math.floor(sizeBytes / 2);
+      });
+      const { namespace } = stage;
+      const { shell } = session();
+      const seen = await shell.kubectl(['get', 'mv', 'slow-5.0.0', '-n', namespace, '-o', 'wide']);
+      assert.match(seen, /0 of 1 pods are ready; fetching: 1\.1 of 2\.2 MiB/);
+      await releaseSlow(session(), systemNamespace);
+      await stage.serves('slow', '5.0.0');
+      const server = await world.until('what the server says', () => status()?.server);
+      assert.equal(server.provider, 'cpu');
+      assert.equal(server.fallbackFrom, undefined);
+      assert.ok((server.loadSeconds ?? 0) > 0, `${server.loadSeconds}`);
+      assert.equal(status()?.artifact?.fetching, undefined);
     });
 
     await t.test('another address in the cluster is refused', async () => {

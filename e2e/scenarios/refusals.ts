@@ -56,6 +56,16 @@ const refused: readonly [string, Manifest, RegExp][] = [
     /spec\.artifact\.uri: .*must not hold a user name or password/,
   ],
   [
+    'a file above all folders',
+    having(good, 'spec.artifact.uri', 'file:///../../etc/passwd'),
+    /spec\.artifact\.uri: .*must not have \. or \.\. as a part of its path/,
+  ],
+  [
+    'a folder above at the end of the URI',
+    having(good, 'spec.artifact.uri', 'file:///../..'),
+    /spec\.artifact\.uri: .*must not have \. or \.\. as a part of its path/,
+  ],
+  [
     'a bucket without a key',
     having(good, 'spec.artifact.uri', 's3://models'),
     /spec\.artifact\.uri: .*has to look like s3:\/\/bucket\/key/,
