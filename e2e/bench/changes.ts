@@ -3,16 +3,11 @@
  * router as the image runs it watches an API and has two pods; all traffic goes back and forth between them under load.
  * Prints one line of JSON, and fails when a request failed or the 99th percentile is 100 ms or more.
  */
-import { spawn } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import http from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { commands, env, labels, routerPorts } from '#contract';
 import { request, until } from '../../runtime-image/router/testing/client.ts';
 import { FakeApi } from '../../runtime-image/router/testing/fake-api.ts';
-import { findHaproxy } from '../../runtime-image/router/testing/haproxy.ts';
-import { Pod, podPorts } from '../../runtime-image/router/testing/pod.ts';
+import { Pod } from '../../runtime-image/router/testing/pod.ts';
+import { RouterProcess } from '../../runtime-image/router/testing/router-process.ts';
 
 const changes = Number(process.argv[2] ?? 1000);
 const clients = 8;
@@ -23,62 +18,22 @@ const versions = ['1.0.0', '2.0.0'] as const;
 
 const api = new FakeApi();
 const pods = versions.map((version, index) => new Pod(version, `${prefix}.${index + 1}`));
-const folder = await mkdtemp(join(tmpdir(), 'sluice-bench-changes-'));
 
 function putModel(generation: number): void {
   const chosen = versions[generation % 2]!;
-  const traffic = versions.map((version) => ({ version, weight: version === chosen ? 100 : 0 }));
-  api.put({
-    apiVersion: 'sluice.dev/v1alpha1',
-    kind: 'Model',
-    metadata: { name: 'm', uid: 'uid-m' },
-    status: { stable: versions[0], traffic, routers: { port: routerPorts.firstModel, generation } },
-  } as never);
+  api.putModel(
+    generation,
+    Object.fromEntries(versions.map((version) => [version, version === chosen ? 100 : 0])),
+  );
 }
 
 for (const pod of pods) {
   await pod.start();
-  api.put({
-    apiVersion: 'discovery.k8s.io/v1',
-    kind: 'EndpointSlice',
-    metadata: { name: `m-${pod.version}`, labels: { [labels.model]: 'm', [labels.version]: pod.version } },
-    addressType: 'IPv4',
-    ports: Object.entries(podPorts).map(([name, port]) => ({ name, port })),
-    endpoints: [{ addresses: [pod.address], conditions: { ready: true } }],
-  } as never);
+  api.putSlice(pod.version, [pod.address]);
 }
 putModel(0);
-const server = await api.start();
-const kubeconfig = join(folder, 'kubeconfig');
-await writeFile(
-  kubeconfig,
-  JSON.stringify({
-    apiVersion: 'v1',
-    kind: 'Config',
-    'current-context': 'c',
-    clusters: [{ name: 'c', cluster: { server } }],
-    users: [{ name: 'c', user: {} }],
-    contexts: [{ name: 'c', context: { cluster: 'c', user: 'c' } }],
-  }),
-);
-const router = spawn(
-  process.execPath,
-  [join(import.meta.dirname, '..', '..', 'runtime-image', 'main.ts'), commands.route],
-  {
-    env: {
-      PATH: process.env['PATH'],
-      KUBECONFIG: kubeconfig,
-      [env.haproxy]: await findHaproxy(),
-      [env.bindAddress]: address,
-      [env.podName]: 'router-1',
-      [env.podNamespace]: 'ns',
-      [env.routerDir]: join(folder, 'router'),
-      [env.gracePeriod]: '4',
-    },
-    stdio: 'ignore',
-  },
-);
-const routerExit = new Promise((resolve) => router.once('exit', resolve));
+await api.start();
+const router = await RouterProcess.start(address, api);
 
 /** The version that the newest change gave the traffic to, when it was written, and what came of it. */
 let current = { version: versions[0] as string, at: 0, first: Number.NaN, last: 0, followed: 0 };
@@ -116,15 +71,7 @@ function quantile(sorted: readonly number[], share: number): number {
 const firsts: number[] = [];
 const lasts: number[] = [];
 try {
-  await until(
-    () =>
-      request(address, '/v2/models/m/infer', { body: '{}' }).then(
-        ({ headers }) => headers['sluice-version'] === versions[0],
-        () => false,
-      ),
-    'the router answers',
-    30_000,
-  );
+  await router.ready();
   const work = Array.from({ length: clients }, client);
   for (let generation = 1; generation <= changes; generation++) {
     const change = {
@@ -145,11 +92,9 @@ try {
   await Promise.all(work);
 } finally {
   running = false;
-  router.kill('SIGTERM');
-  await routerExit;
+  await router[Symbol.asyncDispose]();
   await api.stop();
   await Promise.all(pods.map((pod) => pod.kill()));
-  await rm(folder, { recursive: true, force: true });
 }
 for (const list of [firsts, lasts]) list.sort((a, b) => a - b);
 console.log(

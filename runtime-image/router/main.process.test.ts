@@ -1,9 +1,5 @@
 /** The whole router as the image runs it: against an API, acknowledging, reporting, and stopping in order. */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import {
@@ -13,20 +9,18 @@ import {
   type ServiceClientConstructor,
 } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
-import { commands, env, labels, routerPorts, telemetryProto } from '#contract';
+import { routerPorts, telemetryProto } from '#contract';
 import { call, connect, httpLoad, request, until } from './testing/client.ts';
 import { FakeApi } from './testing/fake-api.ts';
-import { findHaproxy } from './testing/haproxy.ts';
-import { Pod, podPorts } from './testing/pod.ts';
+import { Pod } from './testing/pod.ts';
+import { RouterProcess } from './testing/router-process.ts';
 
 const prefix = `127.${64 + (process.pid % 128)}.200`;
 const address = `${prefix}.254`;
 const api = new FakeApi();
 const five = new Pod('5.0.0', `${prefix}.1`);
 const six = new Pod('6.0.0', `${prefix}.2`);
-let folder: string;
-let router: ChildProcess;
-let log = '';
+let router: RouterProcess;
 let client: { Watch(request: object): ClientReadableStream<Report>; close(): void };
 let stream: ClientReadableStream<Report>;
 const reports: Report[] = [];
@@ -51,92 +45,24 @@ interface Report {
   }[];
 }
 
-function putModel(generation: number, weights: Readonly<Record<string, number>>): void {
-  const traffic = Object.entries(weights).map(([version, weight]) => ({ version, weight }));
-  api.put({
-    apiVersion: 'sluice.dev/v1alpha1',
-    kind: 'Model',
-    metadata: { name: 'm', uid: 'uid-m' },
-    status: { stable: '5.0.0', traffic, routers: { port: routerPorts.firstModel, generation } },
-  } as never);
-}
-
-function putSlice(version: string, addresses: readonly string[]): void {
-  api.put({
-    apiVersion: 'discovery.k8s.io/v1',
-    kind: 'EndpointSlice',
-    metadata: { name: `m-${version}`, labels: { [labels.model]: 'm', [labels.version]: version } },
-    addressType: 'IPv4',
-    ports: [
-      { name: 'http', port: podPorts.http },
-      { name: 'grpc', port: podPorts.grpc },
-    ],
-    endpoints: addresses.map((one) => ({ addresses: [one], conditions: { ready: true } })),
-  } as never);
-}
-
 before(async () => {
   await five.start();
   await six.start();
-  folder = await mkdtemp(join(tmpdir(), 'sluice-router-main-'));
-  const server = await api.start();
-  const kubeconfig = join(folder, 'kubeconfig');
-  await writeFile(
-    kubeconfig,
-    JSON.stringify({
-      apiVersion: 'v1',
-      kind: 'Config',
-      'current-context': 'c',
-      clusters: [{ name: 'c', cluster: { server } }],
-      users: [{ name: 'c', user: {} }],
-      contexts: [{ name: 'c', context: { cluster: 'c', user: 'c' } }],
-    }),
-  );
-  router = spawn(process.execPath, [join(import.meta.dirname, '..', 'main.ts'), commands.route], {
-    env: {
-      PATH: process.env['PATH'],
-      KUBECONFIG: kubeconfig,
-      [env.haproxy]: await findHaproxy(),
-      [env.bindAddress]: address,
-      [env.podName]: 'router-1',
-      [env.podNamespace]: 'ns',
-      [env.routerDir]: join(folder, 'router'),
-      [env.gracePeriod]: '4',
-    },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  for (const output of [router.stdout!, router.stderr!])
-    output.setEncoding('utf8').on('data', (text: string) => {
-      log += text;
-    });
+  await api.start();
+  router = await RouterProcess.start(address, api);
 });
 
 after(async () => {
-  if (router.exitCode === null && router.signalCode === null) {
-    // Not SIGKILL: HAProxy would live on, as it is meant to.
-    const exit = new Promise((resolve) => router.once('exit', resolve));
-    router.kill('SIGTERM');
-    await exit;
-  }
+  await router?.[Symbol.asyncDispose]();
   client?.close();
   await Promise.all([five.kill(), six.kill(), api.stop().catch(() => {})]);
-  await rm(folder, { recursive: true, force: true });
 });
 
-const admin = (path: string) => request(address, path, { port: routerPorts.admin });
 const newest = () => reports.at(-1)?.models[0];
 
 describe('the router', () => {
   it('becomes ready, says what it applied, and routes', async () => {
-    await until(
-      () =>
-        admin('/readyz').then(
-          (answer) => answer.status === 200,
-          () => false,
-        ),
-      `readiness: ${log}`,
-      60_000,
-    );
+    await router.ready();
     const loaded = loadPackageDefinition(
       loadSync(fileURLToPath(telemetryProto), {
         keepCase: true,
@@ -155,8 +81,8 @@ describe('the router', () => {
     await until(() => reports.length > 0, 'a report at once');
     assert.equal(reports[0]?.router, 'router-1');
 
-    putSlice('5.0.0', [five.address]);
-    putModel(1, { '5.0.0': 100 });
+    api.putSlice('5.0.0', [five.address]);
+    api.putModel(1, { '5.0.0': 100 });
     await until(() => newest()?.generation === 1, 'the acknowledgement');
     assert.equal(newest()?.uid, 'uid-m');
     assert.equal(
@@ -166,7 +92,7 @@ describe('the router', () => {
   });
 
   it('acknowledges a change only when all new requests follow it, and soon', async () => {
-    putSlice('6.0.0', [six.address]);
+    api.putSlice('6.0.0', [six.address]);
     await until(
       () => newest()?.versions.some((one) => one.version === '6.0.0' && one.servers === 1) ?? false,
       'the pod',
@@ -175,7 +101,7 @@ describe('the router', () => {
     for (let generation = 2; generation < 42; generation++) {
       const version = generation % 2 === 0 ? '6.0.0' : '5.0.0';
       const began = performance.now();
-      putModel(generation, {
+      api.putModel(generation, {
         '5.0.0': version === '5.0.0' ? 100 : 0,
         '6.0.0': version === '6.0.0' ? 100 : 0,
       });
@@ -195,10 +121,10 @@ describe('the router', () => {
   });
 
   it('counts requests, classes, errors and latency, per version', async () => {
-    putModel(50, { '5.0.0': 100, '6.0.0': 0 });
+    api.putModel(50, { '5.0.0': 100, '6.0.0': 0 });
     await until(() => newest()?.generation === 50, 'the acknowledgement');
     const counts = async () => {
-      await admin('/metrics');
+      await router.admin('/metrics');
       const before = reports.length;
       await until(() => reports.length > before + 1, 'a fresh report');
       return newest()!.versions.find((one) => one.version === '5.0.0')!;
@@ -228,7 +154,7 @@ describe('the router', () => {
     const timed = (one: typeof end) => one.latency.reduce((sum, count) => sum + count, 0);
     assert.equal(Math.round(timed(end) - timed(start)), 17);
 
-    const { body } = await admin('/metrics');
+    const { body } = await router.admin('/metrics');
     assert.match(body, /^sluice_router_requests_total\{model="m",version="5\.0\.0"\} \d+$/m);
     assert.match(body, /^sluice_router_applied_generation\{model="m"\} 50$/m);
     assert.match(body, /^sluice_router_request_seconds_count\{model="m",version="5\.0\.0"\} \d+$/m);
@@ -237,18 +163,17 @@ describe('the router', () => {
   it('keeps serving while the API is away', async () => {
     await api.stop();
     assert.equal((await request(address, '/v2/models/m/infer', { body: '{}' })).status, 200);
-    assert.equal((await admin('/readyz')).status, 200);
+    assert.equal((await router.admin('/readyz')).status, 200);
   });
 
   it('stops in order: unready at once, serving on, then gone within the grace period', async () => {
     const load = httpLoad(address, 4);
     await until(() => load.count > 50, 'load');
-    const exit = new Promise<number | null>((resolve) => router.once('exit', resolve));
     const began = performance.now();
-    router.kill('SIGTERM');
+    const exit = router.terminate();
     await until(
       () =>
-        admin('/readyz').then(
+        router.admin('/readyz').then(
           (answer) => answer.status === 503,
           () => false,
         ),
@@ -259,7 +184,7 @@ describe('the router', () => {
     await until(() => load.count > counted + 50, 'it serves on');
     const outcome = await load.stop();
     assert.deepEqual(Object.keys(outcome), ['200 5.0.0'], JSON.stringify(outcome));
-    assert.equal(await exit, 0, log);
+    assert.equal(await exit, 0, router.log);
     assert.ok(performance.now() - began < 4000);
   });
 });

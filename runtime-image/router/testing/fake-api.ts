@@ -1,9 +1,17 @@
 /** The two collections that a router watches, as an API server would serve them. It can be away. */
+import { writeFile } from 'node:fs/promises';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { labels, routerPorts } from '#contract';
 import type { KubeObject } from '../../../kube-client/object.ts';
+import { podPorts } from './pod.ts';
 
 const kinds: Readonly<Record<string, string>> = { models: 'Model', endpointslices: 'EndpointSlice' };
+
+function modelName(at: number | undefined): string {
+  return at === undefined ? 'm' : `m${at}`;
+}
 
 export class FakeApi {
   readonly #server: Server;
@@ -35,10 +43,58 @@ export class FakeApi {
     });
   }
 
-  /** @returns the server's address, as in a kubeconfig */
-  async start(): Promise<string> {
+  async start(): Promise<void> {
     await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  /** Writes a kubeconfig that leads here. @returns its path */
+  async kubeconfig(folder: string): Promise<string> {
+    const server = `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    const path = join(folder, 'kubeconfig');
+    await writeFile(
+      path,
+      JSON.stringify({
+        apiVersion: 'v1',
+        kind: 'Config',
+        'current-context': 'c',
+        clusters: [{ name: 'c', cluster: { server } }],
+        users: [{ name: 'c', user: {} }],
+        contexts: [{ name: 'c', context: { cluster: 'c', user: 'c' } }],
+      }),
+    );
+    return path;
+  }
+
+  /**
+   * A Model with these shares in percent, as the operator would write it; the first version named is stable.
+   * @param at which Model of the namespace: its name ends with the number and its port is so much higher
+   */
+  putModel(generation: number, weights: Readonly<Record<string, number>>, at?: number): void {
+    const traffic = Object.entries(weights).map(([version, weight]) => ({ version, weight }));
+    const name = modelName(at);
+    const port = routerPorts.firstModel + (at ?? 0);
+    this.put({
+      apiVersion: 'sluice.dev/v1alpha1',
+      kind: 'Model',
+      metadata: { name, uid: `uid-${name}` },
+      status: { stable: traffic[0]?.version, traffic, routers: { port, generation } },
+    } as never);
+  }
+
+  /** The ready pods of a version. */
+  putSlice(version: string, addresses: readonly string[], at?: number): void {
+    const model = modelName(at);
+    this.put({
+      apiVersion: 'discovery.k8s.io/v1',
+      kind: 'EndpointSlice',
+      metadata: {
+        name: `${model}-${version}`,
+        labels: { [labels.model]: model, [labels.version]: version },
+      },
+      addressType: 'IPv4',
+      ports: Object.entries(podPorts).map(([name, port]) => ({ name, port })),
+      endpoints: addresses.map((address) => ({ addresses: [address], conditions: { ready: true } })),
+    } as never);
   }
 
   /** Stores an object and tells those who watch. */
