@@ -1,5 +1,5 @@
 /**
- * How long a change of weights takes from the write at the API to the requests: `npm run bench:changes [CHANGES]`. A
+ * How long a change of weights takes from the write at the API to the requests: `npm run bench:changes [-- --help]`. A
  * router as the image runs it watches an API and has two pods; all traffic goes back and forth between them under load.
  * Prints one line of JSON, and fails when a request failed or the 99th percentile is 100 ms or more.
  */
@@ -8,8 +8,14 @@ import { request, until } from '../../runtime-image/router/testing/client.ts';
 import { FakeApi } from '../../runtime-image/router/testing/fake-api.ts';
 import { Pod } from '../../runtime-image/router/testing/pod.ts';
 import { RouterProcess } from '../../runtime-image/router/testing/router-process.ts';
+import { readOptions } from './options.ts';
+import { quantile, round } from './statistics.ts';
 
-const changes = Number(process.argv[2] ?? 1000);
+const { changes } = readOptions(
+  'npm run bench:changes',
+  'From the write of a change of weights to the requests that follow it, under load.',
+  { changes: { otherwise: 1000, what: 'changes' } },
+);
 const clients = 8;
 const barMs = 100;
 const prefix = '127.62.1';
@@ -62,12 +68,6 @@ async function client(): Promise<void> {
   agent.destroy();
 }
 
-function quantile(sorted: readonly number[], share: number): number {
-  return Number(
-    (sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN).toFixed(1),
-  );
-}
-
 const firsts: number[] = [];
 const lasts: number[] = [];
 try {
@@ -96,14 +96,14 @@ try {
   await api.stop();
   await Promise.all(pods.map((pod) => pod.kill()));
 }
-for (const list of [firsts, lasts]) list.sort((a, b) => a - b);
+const ms = (list: readonly number[], part: number) => round(quantile(list, part), 1);
 console.log(
   JSON.stringify({
     changes: firsts.length,
     requests,
     failures,
-    firstMs: { p50: quantile(firsts, 0.5), p99: quantile(firsts, 0.99) },
-    lastOldMs: { p50: quantile(lasts, 0.5), p99: quantile(lasts, 0.99), max: quantile(lasts, 1) },
+    firstMs: { p50: ms(firsts, 0.5), p99: ms(firsts, 0.99) },
+    lastOldMs: { p50: ms(lasts, 0.5), p99: ms(lasts, 0.99), max: ms(lasts, 1) },
   }),
 );
-if (Object.keys(failures).length > 0 || quantile(lasts, 0.99) >= barMs) process.exitCode = 1;
+if (Object.keys(failures).length > 0 || ms(lasts, 0.99) >= barMs) process.exitCode = 1;

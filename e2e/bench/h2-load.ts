@@ -1,14 +1,8 @@
-/** gRPC load from h2load, which costs the machine little, so that the server is what is measured. */
-import { execFile } from 'node:child_process';
-import { rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+/** Requests of the inference protocol as load on a server, which is first asked whether it answers them. */
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { Client, credentials } from '@grpc/grpc-js';
 import { loadSync, type ServiceDefinition } from '@grpc/proto-loader';
-import { temporaryFolder } from '../../runtime-image/testing/process.ts';
-
-const run = promisify(execFile);
+import { grpc } from './load.ts';
 
 const protocol = loadSync(fileURLToPath(new URL('../../runtime-image/inference.proto', import.meta.url)), {
   keepCase: true,
@@ -39,32 +33,17 @@ async function verify(address: string, request: object): Promise<void> {
   if ((contents?.[0]?.byteLength ?? 0) === 0) throw new Error('the answer has no output');
 }
 
-/** Answers a second. @throws Error when h2load is not there, or a request failed */
+/** Answers a second, of any time in seconds. @throws Error when a request fails */
 export async function h2Load(load: Load): Promise<(seconds: number) => Promise<number>> {
   const { address, request, connections, streamsPerConnection } = load;
   await verify(address, request);
+  const message = ModelInfer?.requestSerialize(request) as Buffer;
+  const prefix = Buffer.alloc(5);
+  prefix.writeUInt32BE(message.byteLength, 1);
+  const body = Buffer.concat([prefix, message]);
+  const url = `http://${address}${ModelInfer?.path}`;
   return async (seconds) => {
-    const folder = temporaryFolder();
-    try {
-      const body = join(folder, 'request');
-      const message = ModelInfer?.requestSerialize(request) as Buffer;
-      const prefix = Buffer.alloc(5);
-      prefix.writeUInt32BE(message.byteLength, 1);
-      writeFileSync(body, Buffer.concat([prefix, message]));
-      const { stdout } = await run('h2load', [
-        ...['-D', String(seconds), '-c', String(connections), '-m', String(streamsPerConnection), '-d', body],
-        ...['-H', 'content-type: application/grpc', '-H', 'te: trailers'],
-        `http://${address}${ModelInfer?.path}`,
-      ]).catch((error: NodeJS.ErrnoException) => {
-        throw error.code === 'ENOENT'
-          ? new Error('h2load is needed (Debian: apt install nghttp2-client)', { cause: error })
-          : error;
-      });
-      const [, done, failed] = /(\d+) succeeded, (\d+) failed/.exec(stdout) ?? [];
-      if (done === undefined || Number(failed) > 0) throw new Error(`requests failed:\n${stdout}`);
-      return Number(done) / seconds;
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
+    const { perSecond } = await grpc({ url, seconds, body, connections, streams: streamsPerConnection });
+    return perSecond;
   };
 }

@@ -8,7 +8,6 @@
  * for each run, a table at the end, and fails when a bar is not met.
  */
 import assert from 'node:assert/strict';
-import { cpus, loadavg } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
 import { labels } from '#contract';
@@ -19,7 +18,9 @@ import { holds, kinds } from '../scenarios/harness/kinds.ts';
 import { model, version } from '../scenarios/harness/manifests.ts';
 import { openSession, type Session } from '../scenarios/harness/session.ts';
 import { Stage } from '../scenarios/harness/stage.ts';
+import { machine, printTable } from './report.ts';
 import { type Case, cases } from './rollback-cases.ts';
+import { quantile, round } from './statistics.ts';
 
 const barMs = 1_000;
 const stable = '5.0.0';
@@ -143,10 +144,10 @@ async function once(stage: Stage, of: Case, run: number): Promise<Run | undefine
     return {
       run,
       reason,
-      weightlessMs: round(weightless! - pod!.at),
-      followedMs: round(followed!.at - pod!.at),
+      weightlessMs: round(weightless! - pod!.at, 1),
+      followedMs: round(followed!.at - pod!.at, 1),
       routers: followed!.routers,
-      ...(of.strike === undefined ? {} : { sinceStrikeMs: round(followed!.at - struck) }),
+      ...(of.strike === undefined ? {} : { sinceStrikeMs: round(followed!.at - struck, 1) }),
     };
   } finally {
     timing.stop();
@@ -178,31 +179,23 @@ async function retry({ session, namespace, world }: Stage, of: Case, attempt: nu
 }
 
 function report(results: readonly Result[]): void {
-  const [{ model: processor = 'unknown' } = {}] = cpus();
-  console.log(`\n${cpus().length} × ${processor}, load average ${loadavg()[0]!.toFixed(1)}; milliseconds\n`);
-  console.log(
-    '| failure | runs | weight 0: p50 | p99 | max | every router: p50 | p99 | max | requests | lost | wrong |',
+  console.log(`\n${machine()}; milliseconds\n`);
+  const quantiles = (runs: readonly Run[], key: 'weightlessMs' | 'followedMs') =>
+    [0.5, 0.99, 1].map((part) =>
+      quantile(
+        runs.map((run) => run[key]),
+        part,
+      ),
+    );
+  printTable(
+    'failure,runs,weight 0: p50,p99,max,every router: p50,p99,max,requests,lost,wrong'.split(','),
+    results.map(({ of, runs, requests, lost, wrong }) => [
+      ...[of.name, runs.length],
+      ...quantiles(runs, 'weightlessMs'),
+      ...quantiles(runs, 'followedMs'),
+      ...[requests, lost, wrong],
+    ]),
   );
-  console.log('|---|---|---|---|---|---|---|---|---|---|---|');
-  for (const { of, runs, requests, lost, wrong } of results) {
-    const times = (key: 'weightlessMs' | 'followedMs') =>
-      [0.5, 0.99, 1].map((part) =>
-        quantile(
-          runs.map((run) => run[key]),
-          part,
-        ),
-      );
-    const cells = [
-      of.name,
-      runs.length,
-      ...times('weightlessMs'),
-      ...times('followedMs'),
-      requests,
-      lost,
-      wrong,
-    ];
-    console.log(`| ${cells.join(' | ')} |`);
-  }
   for (const { of, runs, void: failed, lost } of results) {
     const p99 = quantile(
       runs.map((run) => run.followedMs),
@@ -218,14 +211,4 @@ function report(results: readonly Result[]): void {
     if (lost > 0) console.log(`${of.name}: ${lost} requests were lost`);
     if (p99 >= barMs || lost > 0) process.exitCode = 1;
   }
-}
-
-/** The smallest of the values that is not exceeded by that part of them. */
-function quantile(list: readonly number[], part: number): number {
-  const sorted = [...list].sort((a, b) => a - b);
-  return sorted[Math.max(0, Math.ceil(part * sorted.length) - 1)] ?? Number.NaN;
-}
-
-function round(ms: number): number {
-  return Math.round(ms * 10) / 10;
 }

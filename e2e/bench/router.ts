@@ -1,248 +1,155 @@
 /**
- * The router against bare HAProxy with the same fixed split: `npm run bench:router [SECONDS]`. Both take turns in
- * one run, so that a busy machine slows both. Prints one line of JSON per measurement, and fails when a bar is not met.
- * Needs wrk and h2load (Debian: apt install wrk nghttp2-client).
+ * What the router costs: `npm run bench:router [-- --help]`. All take turns in one run, so that a busy machine slows all:
+ * the router, bare HAProxy and nginx `split_clients`, each with one thread and the same split of 70 and 30 % over the same
+ * pods, under wrk (HTTP/1.1) and h2load (gRPC), with bodies of three sizes. Then a router with very many models.
+ *
+ * Prints one line of JSON per comparison and tables at the end, and fails when the bar is not met: 0.9 of the throughput
+ * of bare HAProxy. wrk, h2load, nginx and HAProxy are brought where they are missing.
  */
-import { execFile, spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { routerPorts } from '#contract';
-import { request, until } from '../../runtime-image/router/testing/client.ts';
-import { findHaproxy } from '../../runtime-image/router/testing/haproxy.ts';
-import { podPorts } from '../../runtime-image/router/testing/pod.ts';
 import { firstPort, World } from '../../runtime-image/router/testing/world.ts';
+import { cpuSecondsOf } from '../../runtime-image/testing/process.ts';
+import { measureFleet } from './fleet.ts';
+import { grpc, http1, type Measured } from './load.ts';
+import { readOptions } from './options.ts';
+import { endpoints, type ProxyProcess, startBareHaproxy, startNginx, startPods } from './proxies.ts';
+import { machine, printTable } from './report.ts';
+import { median, round } from './statistics.ts';
 
-const run = promisify(execFile);
-const seconds = Number(process.argv[2] ?? 3);
-const rounds = 3;
-const threads = 1;
-const pods = ['127.63.0.1', '127.63.0.2', '127.63.0.3', '127.63.0.4'] as const;
-const bareAddress = '127.63.0.254';
-const bodySizes = { '100 B': 100, '16 KiB': 16 * 1024 };
+const options = readOptions(
+  'npm run bench:router',
+  'The router against bare HAProxy and nginx split_clients, in turns, and a router with very many models.\n' +
+    'Each turn is --seconds under full load and one second of one request at a time: 5 minutes as it is.',
+  {
+    seconds: { otherwise: 3, most: 60, what: 'seconds of full load in each turn' },
+    rounds: { otherwise: 3, most: 100, what: 'turns of each, of which the medians count' },
+    models: { otherwise: routerPorts.maxModels, most: routerPorts.maxModels, what: 'models in one router' },
+  },
+);
+const bar = 0.9;
 
-interface Measured {
-  readonly perSecond: number;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
+interface Turn {
+  readonly full: Measured;
+  /** One request at a time, so that none waits for another. */
+  readonly alone: Measured;
+  /** Processor time of the proxy per request, under full load. */
+  readonly cpuMicros: number;
 }
 
-/** Pods as fast as can be: they read the request and answer a constant. */
-const podConfig = `global
-  nbthread 1
-  maxconn 4000
-  tune.bufsize 65536
-defaults
-  mode http
-  timeout client 60s
-  timeout connect 1s
-  timeout server 60s
-frontend pods
-${pods.flatMap((pod) => [podPorts.http, podPorts.grpc].map((port) => `  bind ${pod}:${port}`)).join('\n')}
-  http-request wait-for-body time 5s at-least 20000 if METH_POST
-  http-request return status 200 content-type application/json string '{"outputs":[{"name":"p","datatype":"FP32","shape":[1],"data":[0.5]}]}'
-`;
+type Load = (proxy: ProxyProcess, seconds: number, full: boolean) => Promise<Measured>;
 
-/** What somebody would write by hand for the same split, with the settings that any such file would have. */
-const bareConfig = `global
-  nbthread ${threads}
-  maxconn 4000
-defaults
-  mode http
-  timeout client 60s
-  timeout connect 1s
-  timeout server 60s
-  balance leastconn
-  http-reuse safe
-frontend bare
-  bind ${bareAddress}:${firstPort}
-  acl grpc req.hdr(content-type) -m beg application/grpc
-  use_backend g1 if grpc { rand(10000) lt 7000 }
-  use_backend g2 if grpc
-  use_backend h1 if { rand(10000) lt 7000 }
-  default_backend h2
-${(
-  [
-    ['h', podPorts.http, ''],
-    ['g', podPorts.grpc, ' proto h2'],
-  ] as const
-)
-  .map(
-    ([kind, port, protocol]) => `backend ${kind}1
-  server a ${pods[0]}:${port}${protocol}
-  server b ${pods[1]}:${port}${protocol}
-backend ${kind}2
-  server c ${pods[2]}:${port}${protocol}`,
-  )
-  .join('\n')}
-`;
-
-/** Runs HAProxy on a configuration. @returns ends it */
-async function haproxy(folder: string, name: string, config: string, address: string, port: number) {
-  const file = join(folder, `${name}.cfg`);
-  await writeFile(file, config);
-  const child = spawn(await findHaproxy(), ['-db', '-f', file], { stdio: 'ignore' });
-  const exit = new Promise((resolve) => child.once('exit', resolve));
-  await until(
-    () =>
-      request(address, '/', { port }).then(
-        () => true,
-        () => false,
-      ),
-    `${name} answers`,
-  );
-  return async () => {
-    child.kill('SIGTERM');
-    await exit;
-  };
+const bodies = { '100 B': 100, '16 KiB': 16 * 1024, '1 MB': 1_000_000 };
+const loads: Record<string, Load> = {};
+for (const [size, bytes] of Object.entries(bodies)) {
+  const body = Buffer.alloc(bytes, 'x');
+  loads[`HTTP/1.1, ${size}`] = ({ address, ports }, seconds, full) =>
+    http1({
+      ...{ url: `http://${address}:${ports.http}/v2/models/m/infer`, seconds, body },
+      connections: full ? 32 : 1,
+    });
+  const path = 'inference.GRPCInferenceService/ModelInfer';
+  loads[`gRPC, ${size}`] = ({ address, ports }, seconds, full) =>
+    grpc({
+      ...{ url: `http://${address}:${ports.grpc}/${path}`, seconds, body },
+      connections: full ? 8 : 1,
+      streams: !full ? 1 : bytes < 100_000 ? 16 : 2,
+    });
 }
 
-async function wrk(address: string, script: string): Promise<Measured> {
-  const { stdout } = await run('wrk', [
-    ...['-t1', '-c32', `-d${seconds}s`, '--latency', '-s', script],
-    `http://${address}:${firstPort}/v2/models/m/infer`,
-  ]);
-  const bad = /Non-2xx or 3xx responses: (\d+)|Socket errors: (.*)/.exec(stdout);
-  if (bad) throw new Error(`wrk at ${address}: ${bad[0]}`);
-  const ms = (percent: string) => {
-    const [, value, unit] = new RegExp(`${percent}%\\s+([\\d.]+)(us|ms|s)`).exec(stdout) ?? [];
-    return Number(value) * { us: 0.001, ms: 1, s: 1000 }[unit as 'us' | 'ms' | 's'];
-  };
+async function turn(proxy: ProxyProcess, load: Load): Promise<Turn> {
+  const before = cpuSecondsOf(proxy.pid);
+  const full = await load(proxy, options.seconds, true);
+  const cpuMicros = ((cpuSecondsOf(proxy.pid) - before) * 1e6) / (full.perSecond * options.seconds);
+  return { full, alone: await load(proxy, 1, false), cpuMicros };
+}
+
+/** The router beside another proxy: medians of what they did, and of the differences within each round. */
+function compare(name: string, against: string, router: readonly Turn[], other: readonly Turn[]) {
+  const middle = (of: (one: Turn, another: Turn) => number, digits: number) =>
+    round(median(router.map((one, index) => of(one, other[index]!))), digits);
   return {
-    perSecond: Number(/Requests\/sec:\s+([\d.]+)/.exec(stdout)?.[1]),
-    p50Ms: ms('50'),
-    p99Ms: ms('99'),
-  };
-}
-
-async function h2load(address: string, body: string): Promise<Measured> {
-  const log = `${body}.log`;
-  await rm(log, { force: true });
-  const { stdout } = await run('h2load', [
-    ...['-t1', '-c8', '-m16', `-D${seconds}`, '-d', body, `--log-file=${log}`],
-    ...['-H', 'content-type: application/grpc', '-H', 'te: trailers'],
-    `http://${address}:${firstPort}/inference.GRPCInferenceService/ModelInfer`,
-  ]);
-  const failed = Number(/(\d+) failed/.exec(stdout)?.[1]);
-  if (failed > 0) throw new Error(`h2load at ${address}: ${failed} failed`);
-  const micros = (await readFile(log, 'utf8'))
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => Number(line.split('\t')[2]))
-    .sort((a, b) => a - b);
-  const quantile = (share: number) => (micros[Math.floor(micros.length * share)] ?? Number.NaN) / 1000;
-  return {
-    perSecond: Number(/, ([\d.]+) req\/s/.exec(stdout)?.[1]),
-    p50Ms: quantile(0.5),
-    p99Ms: quantile(0.99),
-  };
-}
-
-function median(list: readonly number[]): number {
-  return [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)] ?? Number.NaN;
-}
-
-/** Both in turns, the medians of each, and the router's part of the bare one's throughput. */
-async function compare(name: string, measure: (address: string) => Promise<Measured>, router: string) {
-  const seen: { bare: Measured[]; router: Measured[] } = { bare: [], router: [] };
-  for (let round = 0; round < rounds; round++) {
-    seen.bare.push(await measure(bareAddress));
-    seen.router.push(await measure(router));
-  }
-  const of = (side: 'bare' | 'router', key: keyof Measured) => median(seen[side].map((one) => one[key]));
-  const ratios = seen.router.map((one, index) => one.perSecond / seen.bare[index]!.perSecond);
-  const ratio = Number(median(ratios).toFixed(3));
-  const line = {
     name,
-    ratio,
-    perSecond: Math.round(of('router', 'perSecond')),
-    barePerSecond: Math.round(of('bare', 'perSecond')),
-    addedP50Ms: Number((of('router', 'p50Ms') - of('bare', 'p50Ms')).toFixed(3)),
-    addedP99Ms: Number((of('router', 'p99Ms') - of('bare', 'p99Ms')).toFixed(3)),
+    against,
+    ratio: middle((a, b) => a.full.perSecond / b.full.perSecond, 3),
+    perSecond: middle((a) => a.full.perSecond, 0),
+    otherPerSecond: middle((_, b) => b.full.perSecond, 0),
+    addedP50Ms: middle((a, b) => a.full.p50Ms - b.full.p50Ms, 3),
+    addedP99Ms: middle((a, b) => a.full.p99Ms - b.full.p99Ms, 3),
+    aloneAddedP50Ms: middle((a, b) => a.alone.p50Ms - b.alone.p50Ms, 3),
+    aloneAddedP99Ms: middle((a, b) => a.alone.p99Ms - b.alone.p99Ms, 3),
+    cpuMicros: middle((a) => a.cpuMicros, 1),
+    otherCpuMicros: middle((_, b) => b.cpuMicros, 1),
   };
-  console.log(JSON.stringify(line));
-  return line;
 }
 
-/** As many models as a router has ports, × 3 versions × 4 pods: from nothing, one change, and memory. */
-async function large(world: World): Promise<void> {
-  const names = ['1.0.0', '2.0.0', '3.0.0'];
-  const models = Array.from({ length: routerPorts.maxModels }, (_, index) => ({
-    name: `m${index}`,
-    uid: `u${index}`,
-    port: firstPort + index,
-    generation: 1,
-    stable: '1.0.0',
-    traffic: names.map((version, at) => ({ version, weight: [62.37, 28.74, 8.89][at]! })),
-  }));
-  const endpoints = models.flatMap(({ name }) =>
-    names.flatMap((version) =>
-      pods.map((address) => ({ model: name, version, address, ports: podPorts, state: 'ready' as const })),
-    ),
-  );
-  const cold = performance.now();
-  await world.set(models, endpoints);
-  const coldMs = performance.now() - cold;
-  const changes: number[] = [];
-  for (let i = 0; i < 20; i++) {
-    const began = performance.now();
-    const changed = models.map((model, at) =>
-      at === i
-        ? { ...model, traffic: names.map((version, k) => ({ version, weight: k === 0 ? 50 + i : 10 })) }
-        : model,
-    );
-    await world.set(changed, endpoints);
-    changes.push(performance.now() - began);
+async function compareAll() {
+  await using stack = new AsyncDisposableStack();
+  stack.use(await startPods());
+  const world = await World.start({ threads: 1 });
+  stack.defer(() => world.stop());
+  await world.split({ '1.0.0': 70, '2.0.0': 30 }, endpoints('m'));
+  const router = {
+    address: world.address,
+    ports: { http: firstPort, grpc: firstPort },
+    pid: world.agent.pid!,
+    [Symbol.asyncDispose]: async () => {},
+  };
+  const sides: readonly (readonly [string, ProxyProcess])[] = [
+    ['router', router],
+    ['bare HAProxy', stack.use(await startBareHaproxy())],
+    ['nginx split_clients', stack.use(await startNginx())],
+  ];
+  const lines: ReturnType<typeof compare>[] = [];
+  for (const [name, load] of Object.entries(loads)) {
+    const turns = new Map<string, Turn[]>(sides.map(([side]) => [side, []]));
+    for (let number = 0; number < options.rounds; number++) {
+      // Each side is as often the first.
+      const first = number % sides.length;
+      for (const [side, proxy] of [...sides.slice(first), ...sides.slice(0, first)])
+        turns.get(side)!.push(await turn(proxy, load));
+    }
+    const [own, ...others] = sides.map(([side]) => side);
+    for (const other of others) {
+      const line = compare(name, other, turns.get(own!)!, turns.get(other)!);
+      console.log(JSON.stringify(line));
+      lines.push(line);
+    }
   }
-  const status = await readFile(`/proc/${world.agent.pid}/status`, 'utf8');
-  console.log(
-    JSON.stringify({
-      name: `${models.length} models × 3 versions × 4 pods`,
-      coldMs: Math.round(coldMs),
-      changeP50Ms: Number(median(changes).toFixed(1)),
-      changeMaxMs: Number(Math.max(...changes).toFixed(1)),
-      haproxyMiB: Math.round(Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024),
-      agentMiB: Math.round(process.memoryUsage().rss / 2 ** 20),
-    }),
-  );
+  return lines;
 }
 
-const folder = await mkdtemp(join(tmpdir(), 'sluice-bench-router-'));
-const ends: (() => Promise<void>)[] = [() => rm(folder, { recursive: true, force: true })];
-const failures: string[] = [];
-try {
-  const world = await World.start({ threads });
-  ends.push(() => world.stop());
-  ends.push(await haproxy(folder, 'pods', podConfig, pods[0], podPorts.http));
-  ends.push(await haproxy(folder, 'bare', bareConfig, bareAddress, firstPort));
-  await world.split(
-    { '1.0.0': 70, '2.0.0': 30 },
-    pods.slice(0, 3).map((address, index) => ({
-      model: 'm',
-      version: index < 2 ? '1.0.0' : '2.0.0',
-      address,
-      ports: podPorts,
-      state: 'ready' as const,
-    })),
-  );
-  for (const [size, bytes] of Object.entries(bodySizes)) {
-    const script = join(folder, `${bytes}.lua`);
-    await writeFile(
-      script,
-      `wrk.method = "POST"\nwrk.body = string.rep("x", ${bytes})\nwrk.headers["Content-Type"] = "application/json"\n`,
-    );
-    const body = join(folder, `${bytes}.bin`);
-    await writeFile(body, Buffer.alloc(bytes, 1));
-    const lines = [
-      await compare(`HTTP/1.1, ${size}`, (address) => wrk(address, script), world.address),
-      await compare(`gRPC, ${size}`, (address) => h2load(address, body), world.address),
-    ];
-    for (const { name, ratio } of lines) if (ratio < 0.9) failures.push(`${name}: ${ratio} of bare HAProxy`);
-  }
-  await large(world);
-} finally {
-  for (const end of ends.reverse()) await end();
+const lines = await compareAll();
+const fleet = await measureFleet(options.models);
+console.log(JSON.stringify(fleet));
+
+console.log(
+  `\n${machine()}; medians of ${options.rounds} rounds; latencies in ms, processor time in µs a request\n`,
+);
+const columns = [
+  ['request', 'name'],
+  ['against', 'against'],
+  ['ratio', 'ratio'],
+  ['router/s', 'perSecond'],
+  ['other/s', 'otherPerSecond'],
+  ['full load: added p50', 'addedP50Ms'],
+  ['p99', 'addedP99Ms'],
+  ['one at a time: added p50', 'aloneAddedP50Ms'],
+  ['p99', 'aloneAddedP99Ms'],
+  ['CPU: router', 'cpuMicros'],
+  ['other', 'otherCpuMicros'],
+] as const;
+printTable(
+  columns.map(([head]) => head),
+  lines.map((line) => columns.map(([, key]) => line[key])),
+);
+const { name, ...of } = fleet;
+console.log(`\n${name}; ms, cores and MiB\n`);
+printTable(
+  ['from its start until all answer', 'one change: p50', 'max', 'cores at rest', 'memory: HAProxy', 'agent'],
+  [[of.coldMs, of.changeP50Ms, of.changeMaxMs, of.restingCores, of.haproxyMiB, of.agentMiB]],
+);
+for (const line of lines) {
+  if (line.against !== 'bare HAProxy' || line.ratio >= bar) continue;
+  console.error(`below the bar of ${bar}: ${line.name}, ${line.ratio} of bare HAProxy`);
+  process.exitCode = 1;
 }
-for (const failure of failures) console.error(`below the bar: ${failure}`);
-if (failures.length > 0) process.exitCode = 1;

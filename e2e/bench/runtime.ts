@@ -1,7 +1,7 @@
 /**
  * The runtime's bars, each a ratio of two measurements that take turns in one run, so that a busy machine slows both:
- * `npm run bench:runtime -- [SECONDS]`. Prints one line of JSON per bar, and fails when a bar is not met.
- * Needs h2load (Debian: apt install nghttp2-client).
+ * `npm run bench:runtime [-- --help]`. Prints one line of JSON per bar, and fails when a bar is not met.
+ * h2load is brought where it is missing.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -16,13 +16,21 @@ import { identityModel, perceptron } from '../../runtime-image/testing/onnx.ts';
 import { ImageProcess, temporaryFolder } from '../../runtime-image/testing/process.ts';
 import { h2Load, ModelInfer } from './h2-load.ts';
 import { resolutionMs } from './idle-process.ts';
+import { readOptions } from './options.ts';
+import { median } from './statistics.ts';
 
 // The yardstick loads ONNX Runtime in this process; see the server for what this keeps it from.
 process.env['ORT_DISABLE_TELEMETRY'] = '1';
 
 const width = 784;
-const rounds = 5;
-const seconds = Number(process.argv[2] ?? 2);
+const { rounds, seconds } = readOptions(
+  'npm run bench:runtime',
+  'The runtime against session.run called directly, against itself without batching, and against an echo.',
+  {
+    rounds: { otherwise: 5, what: 'turns of each, of which the medians count' },
+    seconds: { otherwise: 2, what: 'seconds of each turn' },
+  },
+);
 
 interface Bar {
   readonly name: string;
@@ -38,7 +46,6 @@ type Measure = () => Promise<number>;
 async function inTurns(first: Measure, second: Measure) {
   const seen: [number, number][] = [];
   for (let round = 0; round < rounds; round++) seen.push([await first(), await second()]);
-  const median = (list: number[]) => list.sort((a, b) => a - b)[Math.floor(list.length / 2)] ?? 0;
   return {
     ratio: median(seen.map(([a, b]) => a / b)),
     first: median(seen.map(([a]) => a)),

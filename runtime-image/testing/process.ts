@@ -86,18 +86,18 @@ export class ImageProcess implements AsyncDisposable {
     return JSON.parse(readFileSync(join(this.folder, 'termination'), 'utf8'));
   }
 
-  /** Memory that the process holds now, of which shared libraries are a part. */
   get residentBytes(): number {
-    const status = readFileSync(`/proc/${this.#child.pid}/status`, 'utf8');
-    return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;
+    return residentBytesOf(this.#child.pid!);
   }
 
-  /** Processor time of all its threads so far, in seconds. */
   get cpuSeconds(): number {
-    const stat = readFileSync(`/proc/${this.#child.pid}/stat`, 'utf8');
-    // After the name, which may hold spaces; times are in hundredths of a second wherever Node runs.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return (Number(fields[11]) + Number(fields[12])) / 100;
+    return cpuSecondsOf(this.#child.pid!);
+  }
+
+  /** Process ids of the processes that it has started and that live, oldest first. */
+  get children(): number[] {
+    const { pid } = this.#child;
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
   }
 
   signal(name: NodeJS.Signals): void {
@@ -113,4 +113,18 @@ export class ImageProcess implements AsyncDisposable {
 
 export function temporaryFolder(): string {
   return mkdtempSync(join(tmpdir(), 'sluice-'));
+}
+
+/** Memory that a process holds now, of which shared libraries are a part. */
+export function residentBytesOf(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;
+}
+
+/** Processor time of all threads of a process so far, in seconds. */
+export function cpuSecondsOf(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  // After the name, which may hold spaces; times are in hundredths of a second wherever Node runs.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
 }

@@ -62,9 +62,9 @@ export class RouterProcess {
     return this.#process.residentBytes;
   }
 
-  /** Process id of the HAProxy that it began with. */
-  async haproxy(): Promise<number> {
-    return Number((await this.#process.logged('routing'))['haproxy']);
+  /** Process ids of HAProxy: the one that takes requests, and after a reload those that still have some. */
+  get haproxies(): readonly number[] {
+    return this.#process.children;
   }
 
   /** Tells it to stop. @returns its exit code */
