@@ -13,25 +13,40 @@ function tooLarge(maxBytes: number): InferenceError {
   );
 }
 
-/** What comes of a body. Neither leaving it nor its end in time destroys the request, whose answer has to go out yet. */
-async function* inTime(request: IncomingMessage): AsyncGenerator<Buffer> {
-  const chunks = request.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>;
-  const late = Promise.withResolvers<never>();
-  const seconds = transferTimeoutMs / 1000;
-  const timer = setTimeout(() => {
-    late.reject(new InferenceError('TooSlow', `the body did not come within ${seconds} s`));
-  }, transferTimeoutMs).unref();
-  try {
-    for (;;) {
-      const { done, value } = await Promise.race([chunks.next(), late.promise]);
-      if (done === true) return;
-      yield value;
-    }
-  } finally {
+/**
+ * Hands over what comes of a body, until it ends or enough has come. The request itself goes on, whatever happens: its answer has to
+ * go out on its socket.
+ *
+ * @param take answers whether to go on; what it throws ends the reading
+ * @throws InferenceError TooSlow, Cancelled
+ */
+function receive(request: IncomingMessage, take: (chunk: Buffer) => boolean): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const end = (settle: () => void) => {
     clearTimeout(timer);
-    // Not waited for: one that still waits for a chunk ends with that.
-    void chunks.return?.()?.catch(() => undefined);
-  }
+    request.off('data', onData);
+    if (!request.readableEnded) request.pause();
+    settle();
+  };
+  const fail = (thrown: unknown) => end(() => reject(thrown));
+  const onData = (chunk: Buffer) => {
+    try {
+      if (!take(chunk)) end(resolve);
+    } catch (thrown) {
+      fail(thrown);
+    }
+  };
+  const seconds = transferTimeoutMs / 1000;
+  const late = () => fail(new InferenceError('TooSlow', `the body did not come within ${seconds} s`));
+  const timer = setTimeout(late, transferTimeoutMs).unref();
+  const cut = (cause?: unknown) =>
+    fail(new InferenceError('Cancelled', 'the client ended the request before its body', { cause }));
+  request
+    .on('data', onData)
+    .once('end', () => end(resolve))
+    .on('error', cut)
+    .once('close', cut);
+  return promise;
 }
 
 /**
@@ -49,17 +64,13 @@ export async function readBody(
   share.add(announced);
   const chunks: Buffer[] = [];
   let bytes = 0;
-  try {
-    for await (const chunk of inTime(request)) {
-      bytes += chunk.byteLength;
-      if (bytes > maxBytes) break;
-      share.addChunk(Math.max(0, Math.min(chunk.byteLength, bytes - announced)));
-      chunks.push(chunk);
-    }
-  } catch (thrown) {
-    if (thrown instanceof InferenceError) throw thrown;
-    throw new InferenceError('Cancelled', 'the client ended the request before its body', { cause: thrown });
-  }
+  await receive(request, (chunk) => {
+    bytes += chunk.byteLength;
+    if (bytes > maxBytes) return false;
+    share.addChunk(Math.max(0, Math.min(chunk.byteLength, bytes - announced)));
+    chunks.push(chunk);
+    return true;
+  });
   if (bytes > maxBytes) throw tooLarge(maxBytes);
   const [only] = chunks;
   const body = chunks.length === 1 && only !== undefined ? only : joinOwned(chunks, bytes);
