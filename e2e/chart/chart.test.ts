@@ -4,8 +4,9 @@ import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
+import { isDeepStrictEqual, promisify } from 'node:util';
 import { parse, parseAllDocuments } from 'yaml';
+import { labels, routerPorts } from '#contract';
 import { clients } from '../tools/tools.ts';
 
 const run = promisify(execFile);
@@ -130,6 +131,21 @@ test('everything that is optional renders', async () => {
   ] as const) {
     assert.equal(named(objects, kind, name).metadata.labels?.['team'], 'ml');
   }
+});
+
+test('the operator may reach what it asks: routers, and versions on whatever port they say', async () => {
+  const objects = await render('--set=networkPolicy.enabled=true');
+  const { egress } = named(objects, 'NetworkPolicy', 'sluice-operator').spec as { egress: object[] };
+  const anywhere = { namespaceSelector: {} };
+  const versions = { matchExpressions: [{ key: labels.version, operator: 'Exists' }] };
+  for (const rule of [
+    { to: [anywhere], ports: [{ port: routerPorts.telemetry, protocol: 'TCP' }] },
+    { to: [{ ...anywhere, podSelector: versions }] },
+  ])
+    assert.ok(
+      egress.some((other) => isDeepStrictEqual(other, rule)),
+      JSON.stringify(egress),
+    );
 });
 
 const refused: readonly [string, RegExp][] = [
