@@ -44,7 +44,9 @@ export function artifacts(session: () => Session, installed: () => Installation)
     });
 
     await t.test('how far its fetch is can be seen, and then how its server started', async () => {
-      const spec = { artifact: { ...artifact, uri: `oci://${installed().registry}/models/slow:5.0.0` } };
+      const uri = `oci://${installed().registry}/models/slow:5.0.0`;
+      // Which a pod without a GPU cannot use.
+      const spec = { artifact: { ...artifact, uri }, server: { provider: 'webgpu' } } as const;
       await stage.apply(version({ model: 'slow', version: '5.0.0', spec }));
       const status = () => world.version('slow-5.0.0')?.status;
       await world.until('half of it to be there', () => {
@@ -58,10 +60,15 @@ export function artifacts(session: () => Session, installed: () => Installation)
       await releaseSlow(session(), systemNamespace);
       await stage.serves('slow', '5.0.0');
       const server = await world.until('what the server says', () => status()?.server);
-      assert.equal(server.provider, 'cpu');
-      assert.equal(server.fallbackFrom, undefined);
+      assert.deepEqual([server.provider, server.fallbackFrom], ['cpu', 'webgpu']);
       assert.ok((server.loadSeconds ?? 0) > 0, `${server.loadSeconds}`);
       assert.equal(status()?.artifact?.fetching, undefined);
+      const about = { kind: 'ModelVersion', name: 'slow-5.0.0', reason: 'ProviderFallback' };
+      const [warning] = await world.until('the warning', () => {
+        const events = world.events(about);
+        return events.length > 0 ? events : undefined;
+      });
+      assert.equal(warning?.message, 'webgpu cannot be used, cpu computes');
     });
 
     await t.test('another address in the cluster is refused', async () => {
