@@ -50,6 +50,9 @@ export const startMetrics = {
   provider: 'sluice_execution_provider',
 } as const;
 
+/** Name of the init container that runs `fetch`. */
+export const fetchContainerName = 'fetch';
+
 /** HTTP port of the golden sidecar, which answers `/readyz`. */
 export const goldenPort = 8083;
 

@@ -1,5 +1,6 @@
 /** How the pods of a version start, and started: what its status says of that, from what the pods say themselves. */
 
+import { fetchContainerName } from '#contract';
 import type { ModelVersionStatus } from '../api/generated/model-version.ts';
 import { isReady, isTerminating, type Pod } from '../api/kubernetes.ts';
 import { contentLabel } from '../api/labels.ts';
@@ -14,11 +15,9 @@ export type ServerStatus = NonNullable<ModelVersionStatus['server']>;
 export function stageOf(pod: Pod): StartStage | undefined {
   if (isTerminating(pod)) return undefined;
   if (isReady(pod)) return 'serving';
-  const fetch = pod.status?.initContainerStatuses?.find(({ name }) => name === fetchName);
+  const fetch = pod.status?.initContainerStatuses?.find(({ name }) => name === fetchContainerName);
   return fetch?.state?.running === undefined ? undefined : 'fetching';
 }
-
-const fetchName = 'fetch';
 
 /** The pods that fetch now and say how far they are; of those the one that is furthest behind. */
 export function fetchingOf({ pods, starts }: VersionObserved): FetchingStatus | undefined {

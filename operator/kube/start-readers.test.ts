@@ -105,6 +105,29 @@ describe('how pods start', () => {
     assert.ok(asked.length <= 1_000 * (1 + 60 / 20), `${asked.length} readings in a minute`);
   });
 
+  it('is heard of a pod though somebody asks while it is read, and of nobody when the reading has stopped', async () => {
+    const clock = new ManualClock();
+    const changes: string[] = [];
+    let answer = Promise.withResolvers<string>();
+    const onChange = (model: string) => void changes.push(model);
+    const starts = new StartReaders({ clock, logger: silent, read: () => answer.promise, onChange });
+    starts.of(key, [pod('a', 'serving')]);
+    await clock.advance(0);
+    starts.of(key, [pod('a', 'serving')]);
+    answer.resolve(loaded('cuda'));
+    await clock.advance(0);
+    assert.deepEqual(changes, [key]);
+    assert.equal(starts.of(key, [pod('a', 'serving')]).get('a')?.started?.provider, 'cuda');
+
+    answer = Promise.withResolvers();
+    starts.of(key, [pod('a', 'serving', 1)]);
+    await clock.advance(2_000);
+    await starts.stop();
+    answer.resolve(loaded('cpu'));
+    await clock.advance(60_000);
+    assert.deepEqual(changes, [key]);
+  });
+
   it('is not read of a model that is gone', async () => {
     const { clock, changes, starts } = reading(() => fetched(1));
     starts.of(key, [pod('a', 'fetching')]);

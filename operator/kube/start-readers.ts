@@ -88,18 +88,21 @@ export class StartReaders implements StartReports {
     const { clock, onChange } = this.#options;
     const horizon = clock.now() + roundMs;
     const due = [...this.#books].flatMap(([model, book]) =>
-      [...book.values()].filter(({ dueAt }) => dueAt <= horizon).map((entry) => ({ model, entry })),
+      [...book.values()]
+        .filter(({ dueAt }) => dueAt <= horizon)
+        .map((entry) => ({ model, entry, pod: entry.pod })),
     );
     this.#reading = true;
-    const texts = await this.#metrics.read(due.map(({ entry }) => entry.pod));
+    const texts = await this.#metrics.read(due.map(({ pod }) => pod));
     this.#reading = false;
+    if (this.#stopped) return;
     const now = clock.now();
     this.#earliestRound = now + roundMs;
     const entries = () => [...this.#books.values()].flatMap((book) => [...book.values()]);
     const fetching = entries().filter(({ pod }) => pod.stage === 'fetching').length;
     const periods = { now, periodMs: Math.max(periodMs, fetching * periodPerPodMs) };
     const changed = new Set<string>();
-    for (const { model, entry } of due) if (take(entry, texts.get(entry.pod), periods)) changed.add(model);
+    for (const { model, entry, pod } of due) if (take(entry, texts.get(pod), periods)) changed.add(model);
     this.#wake(Math.min(...entries().map(({ dueAt }) => dueAt)));
     for (const model of changed) onChange(model);
   }

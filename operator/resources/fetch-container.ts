@@ -1,4 +1,4 @@
-import { commands, env, paths, serverPorts } from '#contract';
+import { commands, env, fetchContainerName, paths, serverPorts } from '#contract';
 import type { ModelVersion } from '../api/generated/model-version.ts';
 import { type ArtifactPolicy, envOf, type ImageConfig, termination } from './images.ts';
 import { containerSecurity } from './pod-security.ts';
@@ -65,7 +65,7 @@ export function fetchContainer(version: ModelVersion, runtime: ImageConfig, arti
   const mounts = fetchMounts(version, artifacts);
   const endpoints = Object.entries(artifacts.endpoints).map(([scheme, url]) => `${scheme}=${url}`);
   return {
-    name: 'fetch',
+    name: fetchContainerName,
     image: runtime.image,
     imagePullPolicy: runtime.pullPolicy,
     args: [commands.fetch],
