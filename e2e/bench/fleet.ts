@@ -54,10 +54,8 @@ export async function measureFleet(wanted: number) {
   const began = performance.now();
   const router = stack.use(await RouterProcess.start('127.63.1.254', api));
   await router.ready();
-  const agent = new http.Agent({ keepAlive: true });
-  stack.defer(async () => agent.destroy());
-  const ask = async (at: number) => {
-    const options = { port: routerPorts.firstModel + at, body: '{}', agent };
+  const ask = async (at: number, agent?: http.Agent) => {
+    const options = { port: routerPorts.firstModel + at, body: '{}', ...(agent ? { agent } : {}) };
     const { status, headers } = await request(router.address, `/v2/models/m${at}/infer`, options);
     if (status !== 200) throw new Error(`model ${at} answers ${status}`);
     return headers['sluice-version'];
@@ -74,19 +72,25 @@ export async function measureFleet(wanted: number) {
   for (let number = 0; number < changes; number++) {
     const at = number % models;
     // One that has little of the traffic before.
+    const agent = new http.Agent({ keepAlive: true });
     const chosen = Math.floor(number / models) % 2 === 0 ? '3.0.0' : '2.0.0';
     const changed = performance.now();
     const shares = versions.map((version) => [version, version === chosen ? 100 : 0]);
     api.putModel(2 + number, Object.fromEntries(shares), at);
     let followed = changed;
     let row = 0;
-    await until(async () => {
-      const asked = performance.now();
-      const follows = (await ask(at)) === chosen;
-      if (follows && row === 0) followed = asked;
-      row = follows ? row + 1 : 0;
-      return row === inARow;
-    }, `the change of model ${at}`);
+    await until(
+      async () => {
+        const asked = performance.now();
+        const follows = (await ask(at, agent)) === chosen;
+        if (follows && row === 0) followed = asked;
+        row = follows ? row + 1 : 0;
+        return row === inARow;
+      },
+      `the change of model ${at}`,
+      30_000,
+    );
+    agent.destroy();
     times.push(followed - changed);
   }
   return {

@@ -300,6 +300,18 @@ function placeName(place: number): string {
 /** An address that a place has until a pod comes; nothing is sent there. */
 const nowhere = '127.0.0.1:1';
 
+const shortestCheckMs = 400;
+const checksPerSecond = 2_000;
+
+/**
+ * Milliseconds between two checks of a server that is up, when there are so many. Thousands of pods would else keep
+ * HAProxy from requests: at 16,000 checks a second, each waited for a tenth of a second to a second. A pod that has traffic
+ * is found dead by its requests anyway, and one that may be, or is, is checked more often than this.
+ */
+export function checkIntervalMs(servers: number): number {
+  return shortestCheckMs * Math.max(1, Math.ceil((servers * 1000) / checksPerSecond / shortestCheckMs));
+}
+
 /**
  * Address and options of a server, the same in the configuration and in `add server`. Three connections that fail one
  * after the other take it out at once, and one good check brings it back; a single one may be a lost packet, and would
@@ -307,27 +319,30 @@ const nowhere = '127.0.0.1:1';
  * that their requests are tried elsewhere; servers that are added at run time cannot have it, and have keep-alive probes
  * alone. `pool-max-conn` has to be said: without it a server that was added at run time
  * keeps no connection, and every request would open one.
+ *
+ * @param checkMs from `checkIntervalMs`
  */
-export function serverOptions(server: Server): string {
-  return `${socketAddress(server.address, server.port)}${options(server.kind, server.checkPort)}`;
+export function serverOptions(server: Server, checkMs: number): string {
+  return `${socketAddress(server.address, server.port)}${options(server.kind, server.checkPort, checkMs)}`;
 }
 
 function limitOption({ limit }: Server): string {
   return limit === undefined ? '' : ` maxconn ${limit}`;
 }
 
-function options(kind: Kind, checkPort: number | undefined): string {
+function options(kind: Kind, checkPort: number | undefined, checkMs: number): string {
   const protocol = kind === 'grpc' ? ' proto h2 tcp-ut 5s' : '';
   const check =
     checkPort === undefined
       ? ''
-      : ` check port ${checkPort}${kind === 'grpc' ? ' check-proto h1' : ''} inter 400ms fastinter 50ms downinter 200ms` +
+      : ` check port ${checkPort}${kind === 'grpc' ? ' check-proto h1' : ''} inter ${checkMs}ms fastinter ${checkMs / 8}ms downinter ${checkMs / 2}ms` +
         ' fall 3 rise 1 observe layer4 error-limit 3 on-error mark-down slowstart 2s';
   return `${protocol} weight 100 pool-max-conn 512 pool-purge-delay 2s${check}`;
 }
 
 export function renderConfig(state: State, limits: Limits): string {
   const lines = [preamble(state, limits)];
+  const checkMs = checkIntervalMs(state.servers.length);
   const byBackend = Map.groupBy(state.servers, (server) => backendName(server.slot, server.kind));
   for (let slot = 1; slot <= state.pool; slot++) {
     for (const kind of ['http', 'grpc'] as const) {
@@ -335,11 +350,11 @@ export function renderConfig(state: State, limits: Limits): string {
       lines.push(`backend ${name} from ${kind}`);
       const servers = byBackend.get(name) ?? [];
       for (const server of servers)
-        lines.push(`  server ${nameOf(server)} ${serverOptions(server)}${limitOption(server)}`);
+        lines.push(`  server ${nameOf(server)} ${serverOptions(server, checkMs)}${limitOption(server)}`);
       const taken = new Set(servers.map((server) => server.place));
       for (let place = 1; kind === 'grpc' && place <= state.places; place++)
         if (!taken.has(place))
-          lines.push(`  server ${placeName(place)} ${nowhere}${options(kind, 1)} disabled`);
+          lines.push(`  server ${placeName(place)} ${nowhere}${options(kind, 1, checkMs)} disabled`);
       lines.push(
         `  server loop unix@${files.loop} id ${loopServerId} send-proxy-v2 backup pool-max-conn 0${kind === 'grpc' ? ' proto h2' : ''}`,
       );

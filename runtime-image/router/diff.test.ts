@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { files, renderConfig, serverPath } from './config.ts';
+import { checkIntervalMs, files, renderConfig, serverPath } from './config.ts';
 import { diff, type Step } from './diff.ts';
 import { type MapFile, renderMaps } from './maps.ts';
 import { plan } from './plan.ts';
@@ -204,6 +204,38 @@ describe('what is written', () => {
         }
       }),
     );
+  });
+
+  it('checks many pods less often, so that all checks together cost the same, and thinks them no others for it', () => {
+    assert.deepEqual([0, 1, 800, 801, 12_000].map(checkIntervalMs), [400, 400, 400, 800, 6000]);
+    const pods = (count: number) =>
+      planned({
+        models: [
+          {
+            name: 'm',
+            uid: 'u',
+            port: 10_000,
+            generation: 1,
+            traffic: [{ version: 'a', weight: 100 }],
+          },
+        ],
+        endpoints: Array.from({ length: count }, (_, index) => ({
+          model: 'm',
+          version: 'a',
+          address: `10.0.${index >> 8}.${index & 255}`,
+          ports: { http: 80 },
+          state: 'ready' as const,
+        })),
+      });
+    const [some, many] = [pods(800), pods(1000)];
+    const intervals = (state: State) =>
+      new Set(renderConfig(state, limits).match(/(?<=_80 .* inter )\d+ms/g) ?? []);
+    assert.deepEqual([intervals(some), intervals(many)], [new Set(['400ms']), new Set(['800ms'])]);
+    const steps = diff(some, many) ?? [];
+    const added = steps.flatMap((step) => (step.do === 'add-server' ? [step.options] : []));
+    assert.equal(added.length, 200);
+    for (const options of added) assert.match(options, / inter 800ms /);
+    assert.ok(!steps.some((step) => step.do === 'retire-server'));
   });
 
   it('gives a model keys that no other model has', () => {

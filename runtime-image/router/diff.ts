@@ -2,7 +2,7 @@
  * PURE: the commands that take a running HAProxy from one state to another without losing a request: first what
  * is new and unseen (servers, shares in the unused half), then one atomic switch per model, then what is no longer used.
  */
-import { files, serverOptions, serverPath } from './config.ts';
+import { checkIntervalMs, files, serverOptions, serverPath } from './config.ts';
 import {
   type Entries,
   fallbackEntries,
@@ -71,12 +71,13 @@ export function diff(from: State, to: State): readonly Step[] | undefined {
   const abandoned = from.routes.filter((route) => !sameLayout(newRoutes.get(route.port), route));
   const names = slotNames(to);
   const oldNames = slotNames(from);
+  const checkMs = checkIntervalMs(to.servers.length);
   const changed = to.servers.filter((server) => {
     const known = before.get(identity(server));
     return known !== undefined && known.limit !== server.limit;
   });
   return [
-    ...arriving.map(addServer),
+    ...arriving.map((server) => addServer(server, checkMs)),
     ...changed.map((server): Step => ({ do: 'limit-server', path: serverPath(server), limit: server.limit })),
     ...addEntries(
       files.split,
@@ -115,10 +116,11 @@ function rulesOf({ routes }: State): string {
 
 /** A server whose check port changed is another server, though its path is the same: that takes a reload. */
 function identity(server: Server): string {
-  return `${serverPath(server)} ${serverOptions(server)}`;
+  // How often it is checked is not a part of it, and stays as it was when it came.
+  return `${serverPath(server)} ${serverOptions(server, 0)}`;
 }
 
-function addServer(server: Server): Step {
+function addServer(server: Server, checkMs: number): Step {
   if (server.place !== undefined)
     return {
       do: 'place-server',
@@ -131,7 +133,7 @@ function addServer(server: Server): Step {
   return {
     do: 'add-server',
     path: serverPath(server),
-    options: serverOptions(server),
+    options: serverOptions(server, checkMs),
     checked: server.checkPort !== undefined,
     limit: server.limit,
   };
