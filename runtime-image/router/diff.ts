@@ -56,8 +56,14 @@ export function diff(from: State, to: State): readonly Step[] | undefined {
   if (rulesOf(from) !== rulesOf(to)) return undefined;
   const before = new Map(from.servers.map((server) => [identity(server), server]));
   const after = new Map(to.servers.map((server) => [identity(server), server]));
-  const arriving = to.servers.filter((server) => !before.has(identity(server)));
-  const leaving = from.servers.filter((server) => !after.has(identity(server)));
+  const arriving: Server[] = [];
+  const changed: Server[] = [];
+  for (const [key, server] of after) {
+    const known = before.get(key);
+    if (known === undefined) arriving.push(server);
+    else if (known.limit !== server.limit) changed.push(server);
+  }
+  const leaving = [...before].filter(([key]) => !after.has(key)).map(([, server]) => server);
   // In a place, one pod can follow another; what was added under an address cannot change its options.
   const arrivingPaths = new Map(arriving.map((server) => [serverPath(server), server.place !== undefined]));
   if (leaving.some((server) => arrivingPaths.get(serverPath(server)) === false)) return undefined;
@@ -72,10 +78,6 @@ export function diff(from: State, to: State): readonly Step[] | undefined {
   const names = slotNames(to);
   const oldNames = slotNames(from);
   const checkMs = checkIntervalMs(to.servers.length);
-  const changed = to.servers.filter((server) => {
-    const known = before.get(identity(server));
-    return known !== undefined && known.limit !== server.limit;
-  });
   return [
     ...arriving.map((server) => addServer(server, checkMs)),
     ...changed.map((server): Step => ({ do: 'limit-server', path: serverPath(server), limit: server.limit })),
@@ -115,9 +117,9 @@ function rulesOf({ routes }: State): string {
 }
 
 /** A server whose check port changed is another server, though its path is the same: that takes a reload. */
-function identity(server: Server): string {
-  // How often it is checked is not a part of it, and stays as it was when it came.
-  return `${serverPath(server)} ${serverOptions(server, 0)}`;
+function identity({ slot, kind, place, address, port, checkPort }: Server): string {
+  // Limits can be changed, and how often it is checked stays as it was when it came. Short: there may be thousands.
+  return `${slot} ${kind} ${place} ${address} ${port} ${checkPort}`;
 }
 
 function addServer(server: Server, checkMs: number): Step {

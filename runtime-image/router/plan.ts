@@ -38,10 +38,15 @@ export function plan(inputs: Inputs, previous: State, busy: Busy): Planned {
     if (!fine) problems.push(`endpoint of ${quote(endpoint.model)} with an unusable version or address`);
     return fine;
   });
-  const usable = usableByModel(endpoints);
+  const known = Map.groupBy(endpoints, (endpoint) => endpoint.model);
+  const usable = usableOf(known);
 
   const wanted = models.flatMap((model) =>
-    versionsOf(model, endpoints).map((version) => ({ model: model.name, uid: model.uid, version })),
+    versionsOf(model, known.get(model.name) ?? []).map((version) => ({
+      model: model.name,
+      uid: model.uid,
+      version,
+    })),
   );
   const { slots, pool, cursor } = assign(wanted, previous, busy.slots);
   const slotOf = new Map(slots.map((slot) => [`${slot.uid}/${slot.version}`, slot.slot]));
@@ -136,20 +141,20 @@ function admittedPolicy(model: ModelInput, problems: string[]): Pick<ModelInput,
 }
 
 /** Ready pods per model; when there is none at all, those that are terminating but still answer. */
-function usableByModel(endpoints: readonly EndpointInput[]): Map<string, EndpointInput[]> {
-  const all = Map.groupBy(endpoints, (endpoint) => endpoint.model);
-  for (const [model, its] of all) {
-    const ready = its.filter((endpoint) => endpoint.state === 'ready');
-    if (ready.length > 0) all.set(model, ready);
-  }
-  return all;
+function usableOf(
+  known: ReadonlyMap<string, readonly EndpointInput[]>,
+): Map<string, readonly EndpointInput[]> {
+  return new Map(
+    [...known].map(([model, its]) => {
+      const ready = its.filter((endpoint) => endpoint.state === 'ready');
+      return [model, ready.length > 0 ? ready : its];
+    }),
+  );
 }
 
 /** Stable first, then as the status lists them, then those that only have pods: the order of the layout. */
 function versionsOf(model: ModelInput, endpoints: readonly EndpointInput[]): string[] {
-  const own = endpoints
-    .filter((endpoint) => endpoint.model === model.name)
-    .map((endpoint) => endpoint.version);
+  const own = endpoints.map((endpoint) => endpoint.version);
   const stable = isVersion(model.stable) ? [model.stable] : [];
   return [...new Set([...stable, ...model.traffic.map((entry) => entry.version), ...own.sort()])];
 }
