@@ -121,7 +121,12 @@ describe('a fetch of ten minutes', () => {
     podIs({ ...fetched, ...ready });
     await clock.advance(minute);
     assert.deepEqual(version().status?.artifact, { digest, bytes: size, fetchSeconds: 600 });
-    assert.deepEqual(version().status?.server, { provider: 'cpu', fallbackFrom: 'cuda', loadSeconds: 12.5 });
+    assert.deepEqual(version().status?.server, {
+      provider: 'cpu',
+      fallbackFrom: 'cuda',
+      unusedGPUs: 1,
+      loadSeconds: 12.5,
+    });
     assert.equal(
       messageOf(version(), 'WorkloadReady'),
       '1 of 1 pods are ready; cuda cannot be used, cpu computes',

@@ -42,6 +42,11 @@ export function mainJob(session: () => Session): void {
           assert.equal(requests, 169, 'one request for every 32 ms of the recording');
           assert.deepEqual(Object.keys(versions), ['5.0.0']);
         }
+        const { provider, unusedGPUs } = await world.until(
+          'what its servers say of their start',
+          () => world.version('vad-5.0.0')?.status?.server,
+        );
+        assert.deepEqual({ provider, unusedGPUs }, { provider: 'cpu', unusedGPUs: undefined });
       },
     );
 

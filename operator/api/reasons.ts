@@ -126,6 +126,8 @@ export const eventReasons = {
   StableLost: 'the stable version is gone',
   /** A server cannot use the execution provider that it was to. */
   ProviderFallback: 'a server computes on something else than it was to',
+  /** A server that may choose computes on the CPU: the image has no provider for the GPU that its pod has. */
+  GPUUnused: "a version's pods have GPUs that nothing uses",
 } as const;
 
 export type PodFailureReason = keyof typeof podFailureReasons | FailureReason;

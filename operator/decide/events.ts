@@ -6,7 +6,7 @@ import type { Model } from '../api/generated/model.ts';
 import type { ModelVersion, ModelVersionStatus } from '../api/generated/model-version.ts';
 import { podFailureReasons, type Reason, versionFailureReasons } from '../api/reasons.ts';
 import type { RolloutEvent } from './rollout/types.ts';
-import { fallbackText } from './starts.ts';
+import { lackOf } from './starts.ts';
 
 /** Something for `kubectl describe` and `kubectl events`. */
 export interface DecidedEvent {
@@ -35,14 +35,14 @@ export function rolloutEvents(
   });
 }
 
-/** A warning when a version begins to compute on something else than it was to. */
+/** A warning when a version begins to compute on something else than it was to, or than it pays for. */
 export function providerEvents(
   about: ModelVersion,
   { server }: Pick<ModelVersionStatus, 'server'>,
 ): DecidedEvent[] {
-  if (server?.fallbackFrom === undefined) return [];
-  if (server.fallbackFrom === about.status?.server?.fallbackFrom) return [];
-  return [{ about, type: 'Warning', reason: 'ProviderFallback', message: fallbackText(server) }];
+  const lack = lackOf(server);
+  if (lack === undefined || lack.message === lackOf(about.status?.server)?.message) return [];
+  return [{ about, type: 'Warning', ...lack }];
 }
 
 /** One warning when `Ready` begins to be false for a failure, or changes from one failure to another. */

@@ -5,7 +5,7 @@ import type { ModelVersionSpec } from '../api/generated/model-version.ts';
 import type { Pod } from '../api/kubernetes.ts';
 import type { StartSaid } from '../api/starts.ts';
 import { contentHash } from './content-hash.ts';
-import { fetchingOf, fetchingText, serverOf } from './starts.ts';
+import { fetchingOf, fetchingText, lackOf, serverOf } from './starts.ts';
 import { container, podOf, readyPod } from './testing/fixtures.ts';
 
 const object = modelVersion('5.0.0');
@@ -85,15 +85,31 @@ describe('how servers started', () => {
     assert.deepEqual(of({ a: cuda, b: { provider: 'cpu', wantedProvider: 'cuda' } }, onGPU), {
       provider: 'cpu',
       fallbackFrom: 'cuda',
+      unusedGPUs: 1,
     });
     assert.deepEqual(of({ a: cuda, b: cuda }, onGPU), { provider: 'cuda' });
   });
 
   it('sees a GPU that is paid for and not used, unless that is what was asked for', () => {
     const cpu = { a: { provider: 'cpu', wantedProvider: 'cpu' } };
-    assert.deepEqual(of(cpu, onGPU), { provider: 'cpu', fallbackFrom: 'cuda' });
+    assert.deepEqual(of(cpu, onGPU), { provider: 'cpu', unusedGPUs: 1 });
+    const cuda = { provider: 'cuda', wantedProvider: 'cuda' };
+    assert.deepEqual(of({ a: cuda, b: cpu.a }, onGPU), { provider: 'cpu', unusedGPUs: 1 });
     assert.deepEqual(of(cpu), { provider: 'cpu' });
     assert.deepEqual(of(cpu, { ...onGPU, server: { ...server, provider: 'cpu' } }), { provider: 'cpu' });
+  });
+
+  it('is told in words that are true of any GPU', () => {
+    assert.deepEqual(lackOf({ provider: 'cpu', fallbackFrom: 'webgpu', unusedGPUs: 1 }), {
+      reason: 'ProviderFallback',
+      message: 'webgpu cannot be used, cpu computes',
+    });
+    assert.deepEqual(lackOf({ provider: 'cpu', unusedGPUs: 2 }), {
+      reason: 'GPUUnused',
+      message: 'no GPU is used, cpu computes',
+    });
+    for (const server of [undefined, {}, { provider: 'cuda' }, { provider: 'cpu', loadSeconds: 1 }])
+      assert.equal(lackOf(server), undefined);
   });
 
   it('does not ask pods of another content', () => {

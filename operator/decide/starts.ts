@@ -42,14 +42,19 @@ export function serverOf({ object, pods, starts }: VersionObserved, hash: string
   if (said.length === 0) return object.status?.contentHash === hash ? object.status.server : undefined;
   const computing = said.flatMap(({ provider, wantedProvider = provider }) => {
     if (provider === undefined) return [];
-    // A server that was left the choice does not know that the pod pays for a GPU.
-    const idle = placement.gpus > 0 && provider === 'cpu' && server.provider !== 'cpu';
-    const wanted = idle && wantedProvider === 'cpu' ? 'cuda' : wantedProvider;
-    return { provider, ...optional('fallbackFrom', wanted === provider ? undefined : wanted) };
+    // A server that was left the choice has nothing to fall back from, and still the pod pays for its GPUs.
+    const idle = provider === 'cpu' && server.provider !== 'cpu' ? placement.gpus : 0;
+    return {
+      provider,
+      ...optional('fallbackFrom', wantedProvider === provider ? undefined : wantedProvider),
+      ...optional('unusedGPUs', idle > 0 ? idle : undefined),
+    };
   });
   const seconds = said.flatMap(({ loadSeconds }) => loadSeconds ?? []);
   return {
-    ...(computing.find(({ fallbackFrom }) => fallbackFrom !== undefined) ?? computing[0]),
+    ...(computing.find(({ fallbackFrom }) => fallbackFrom !== undefined) ??
+      computing.find(({ unusedGPUs }) => unusedGPUs !== undefined) ??
+      computing[0]),
     ...optional('loadSeconds', seconds.length === 0 ? undefined : Math.max(...seconds)),
   };
 }
@@ -70,6 +75,14 @@ function unitOf(bytes: number): readonly [unit: string, scale: number] {
   return [units[index]!, 1_024 ** index];
 }
 
-/** For people: what a version has to do without. */
-export const fallbackText = ({ provider, fallbackFrom }: ServerStatus): string =>
-  `${fallbackFrom} cannot be used, ${provider} computes`;
+/** What a version does without, and a sentence for people; undefined when that is nothing. */
+export function lackOf(
+  server: ServerStatus | undefined,
+): { readonly reason: 'ProviderFallback' | 'GPUUnused'; readonly message: string } | undefined {
+  const { provider, fallbackFrom, unusedGPUs } = server ?? {};
+  if (fallbackFrom !== undefined)
+    return { reason: 'ProviderFallback', message: `${fallbackFrom} cannot be used, ${provider} computes` };
+  return unusedGPUs === undefined
+    ? undefined
+    : { reason: 'GPUUnused', message: `no GPU is used, ${provider} computes` };
+}

@@ -10,7 +10,7 @@ import type { Part } from './roles.ts';
 import { hasTooFew } from './rollout/draft.ts';
 import type { Candidate, Latch } from './rollout/state.ts';
 import type { Overdue, VersionFacts } from './rollout/types.ts';
-import { type FetchingStatus, fallbackText, fetchingText, type ServerStatus } from './starts.ts';
+import { type FetchingStatus, fetchingText, lackOf, type ServerStatus } from './starts.ts';
 
 /** What a version's conditions depend on. */
 export interface VersionSummary {
@@ -45,11 +45,11 @@ const podsText = (facts: VersionFacts): string => `${facts.ready} of ${facts.wan
 function startsText({ facts, fetching, server }: VersionSummary): string {
   const more =
     facts.ready < facts.wanted && fetching !== undefined
-      ? `; ${fetchingText(fetching)}`
-      : facts.ready > 0 && server?.fallbackFrom !== undefined
-        ? `; ${fallbackText(server)}`
-        : '';
-  return `${podsText(facts)}${more}`;
+      ? fetchingText(fetching)
+      : facts.ready > 0
+        ? lackOf(server)?.message
+        : undefined;
+  return more === undefined ? podsText(facts) : `${podsText(facts)}; ${more}`;
 }
 
 const isArtifactFailure = (failure: Failure | undefined): failure is Failure =>

@@ -321,6 +321,11 @@ export interface ModelVersionStatusServer {
   readonly provider?: string;
   /** What was to compute and cannot be used. Absent when there was no need to fall back. */
   readonly fallbackFrom?: string;
+  /**
+   * GPUs of each pod on which nothing is computed, since the CPU computes. Absent when they are used, or when
+   * spec.server.provider is cpu.
+   */
+  readonly unusedGPUs?: number;
   /** How long the slowest pod took to load the model and run it once, after the fetch. */
   readonly loadSeconds?: number;
 }
