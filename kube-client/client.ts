@@ -123,7 +123,7 @@ export class KubeClient {
       throw KubeError.from(new TypeError(`creating a ${r.kind} needs a namespace`));
     return this.#json<T>('POST', pathOf(r, namespace, o.name, o.subresource), {
       body: object,
-      ...limitsOf(o),
+      ...pickLimits(o),
     });
   }
 
@@ -134,7 +134,10 @@ export class KubeClient {
     object: unknown,
     o: CallLimits & { subresource?: string } = {},
   ): Promise<T> {
-    return this.#json<T>('PUT', pathOf(r, namespace, name, o.subresource), { body: object, ...limitsOf(o) });
+    return this.#json<T>('PUT', pathOf(r, namespace, name, o.subresource), {
+      body: object,
+      ...pickLimits(o),
+    });
   }
 
   async patch<T>(
@@ -145,7 +148,7 @@ export class KubeClient {
     o: CallLimits & { type: 'merge' | 'json' | 'strategic'; subresource?: string },
   ): Promise<T> {
     const path = pathOf(r, namespace, name, o.subresource);
-    return this.#json<T>('PATCH', path, { body, contentType: patchTypes[o.type], ...limitsOf(o) });
+    return this.#json<T>('PATCH', path, { body, contentType: patchTypes[o.type], ...pickLimits(o) });
   }
 
   /** Server-side apply: `object` holds exactly the fields that `fieldManager` wants to own. */
@@ -160,7 +163,7 @@ export class KubeClient {
       body: object,
       contentType: 'application/apply-patch+yaml',
       query: { fieldManager: o.fieldManager, force: o.force },
-      ...limitsOf(o),
+      ...pickLimits(o),
     });
   }
 
@@ -173,7 +176,7 @@ export class KubeClient {
   ): Promise<void> {
     const { signal, guard, ...options } = o;
     const body = { kind: 'DeleteOptions', apiVersion: 'v1', ...options };
-    await this.#json('DELETE', pathOf(r, namespace, name), { body, ...limitsOf(o) });
+    await this.#json('DELETE', pathOf(r, namespace, name), { body, ...pickLimits(o) });
   }
 
   /**
@@ -300,7 +303,7 @@ function queryString(query: Query | undefined): string {
   return parameters.size === 0 ? '' : `?${parameters}`;
 }
 
-function limitsOf({ signal, guard }: CallLimits): CallLimits {
+function pickLimits({ signal, guard }: CallLimits): CallLimits {
   return { ...(signal ? { signal } : {}), ...(guard ? { guard } : {}) };
 }
 

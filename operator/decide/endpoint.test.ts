@@ -51,8 +51,9 @@ describe('a model behind routers', () => {
     world.ack();
     world.settle();
     assert.equal(world.condition('RouteReady'), 'False RoutersPending');
-    assert.match(messageOf(world, 'RouteReady')!, /^0 of 2 routers follow; .* no pod of 5\.0\.0 is known/);
+    assert.match(messageOf(world, 'RouteReady')!, /^0 of 2 routers follow; 2 know no pod of 5\.0\.0 yet$/);
     assert.equal(world.condition('Ready')?.split(' ')[0], 'False');
+    assert.equal(world.condition('Servable'), 'False RoutersPending', 'nobody would be answered');
     assert.deepEqual(world.model?.status?.routers?.acked, 0);
     world.unreached.clear();
     world.settle();
@@ -113,9 +114,13 @@ describe('a model behind Gateways', () => {
     assert.equal(world.condition('RouteReady'), 'False RoutePending');
     world.now += seconds(45);
     world.settle();
-    assert.equal(world.weight('6.0.0'), 5, 'the hold is over, but nobody has followed');
+    assert.equal(world.weight('6.0.0'), 5, 'the time of a hold is over, but nobody has followed');
     assert.equal(world.model?.status?.candidate?.waitingFor, 'Gateways');
     follow(world);
+    assert.equal(world.weight('6.0.0'), 5, 'the hold begins now');
+    assert.equal(world.model?.status?.candidate?.waitingFor, undefined);
+    world.now += seconds(31);
+    world.settle();
     assert.equal(world.weight('6.0.0'), 25);
   });
 
@@ -293,6 +298,8 @@ describe('a switch of the provider', () => {
     assert.equal(world.weight('6.0.0'), 5, 'the Gateways have clients too, and have not followed');
     world.gatewaysSay();
     world.settle();
+    world.now += seconds(31);
+    world.settle();
     assert.equal(world.weight('6.0.0'), 25);
     world.now += seconds(600);
     world.ack();
@@ -321,6 +328,8 @@ describe('a switch of the provider', () => {
     assert.equal(world.model?.status?.candidate?.waitingFor, 'Gateways', 'the routers follow');
     world.gatewaysSay({ type: 'Accepted', status: 'False', reason: 'NotAllowedByListeners' });
     world.settle();
+    world.now += seconds(31);
+    world.settle();
     assert.equal(world.weight('6.0.0'), 25, 'nothing comes through a route that no Gateway takes');
     next();
     next();
@@ -347,6 +356,8 @@ describe('a switch of the provider', () => {
     assert.equal(world.weight('6.0.0'), 5);
     assert.equal(world.model?.status?.candidate?.waitingFor, 'Routers');
     world.routers = [];
+    world.settle();
+    world.now += seconds(31);
     world.settle();
     assert.equal(world.weight('6.0.0'), 25);
   });

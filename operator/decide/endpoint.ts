@@ -25,8 +25,10 @@ export interface RouterFacts {
   readonly total: number;
   /** Those that follow the generation published last, and reach all versions that it sends requests to. */
   readonly acked: number;
-  /** A version that one of them does not reach, though it follows and the version has pods that are ready. */
-  readonly unreached?: string;
+  /** A version that some follow and do not reach, though it has pods that are ready, and how many they are. */
+  readonly unreached?: { readonly version: string; readonly routers: number };
+  /** Whether one of them may have a pod to send requests to. */
+  readonly reaching: boolean;
 }
 
 /** Which endpoints clients may use now. */
@@ -100,17 +102,19 @@ export function followersOf(
   generation: number,
   inUse: readonly string[],
 ): RouterFacts {
-  const follow = routers.flatMap(({ following }) =>
-    following?.generation === generation ? [following] : [],
-  );
-  const unreached = follow.map(({ reaches }) => inUse.find((version) => !reaches.has(version)));
+  const spoken = routers.flatMap(({ following }) => following ?? []);
+  const follow = spoken.filter((following) => following.generation === generation);
+  const blindTo = (version: string) => follow.filter(({ reaches }) => !reaches.has(version)).length;
+  const version = inUse.find((each) => blindTo(each) > 0);
   return {
     total: routers.length,
-    acked: unreached.filter((version) => version === undefined).length,
-    ...optional(
-      'unreached',
-      unreached.find((version) => version !== undefined),
-    ),
+    acked: follow.filter(({ reaches }) => inUse.every((each) => reaches.has(each))).length,
+    ...optional('unreached', version === undefined ? undefined : { version, routers: blindTo(version) }),
+    // Of what routers do that have not spoken, after a restart of the operator say, only they know.
+    reaching:
+      routers.length > 0 &&
+      (spoken.length === 0 ||
+        spoken.some((following) => following.generation > 0 && following.reaches.size > 0)),
   };
 }
 
@@ -118,7 +122,7 @@ export function followersOf(
 export function seeEndpoints(
   plans: RoutePlans,
   observed: RoutesObserved,
-  { total, acked, unreached }: RouterFacts,
+  { total, acked, unreached, reaching }: RouterFacts,
   generation: number,
 ): EndpointSight {
   const router =
@@ -127,12 +131,12 @@ export function seeEndpoints(
       : acked < total
         ? no(
             'RoutersPending',
-            `${acked} of ${total} routers follow${unreached === undefined ? '' : `; to others no pod of ${unreached} is known, as its EndpointSlices are late`}`,
+            `${acked} of ${total} routers follow${unreached === undefined ? '' : `; ${unreached.routers} know no pod of ${unreached.version} yet`}`,
           )
         : yes('Serving', `all ${total} routers follow`);
   const gateways = isReachable(plans, observed);
   return {
-    router: { route: router, reachable: total > 0, dead: total === 0 },
+    router: { route: router, reachable: reaching, dead: total === 0 },
     gateway: {
       route: judgeRoutes(plans, observed, generation),
       reachable: gateways,

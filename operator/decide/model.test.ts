@@ -76,6 +76,27 @@ describe('a rollout', () => {
     assert.equal(world.condition('RouteReady'), 'False RoutersPending');
     world.ack();
     world.settle();
+    assert.equal(world.weight('6.0.0'), 5, 'the hold begins when they follow');
+    world.now += seconds(29);
+    world.settle();
+    assert.equal(world.weight('6.0.0'), 5);
+    world.now += seconds(1);
+    world.settle();
+    assert.equal(world.weight('6.0.0'), 25);
+  });
+
+  it('holds a step no longer because a router comes or goes in the middle of it', () => {
+    const world = serving();
+    world.add('6.0.0');
+    world.run(seconds(1));
+    assert.equal(world.weight('6.0.0'), 5);
+    world.routers = [...world.routers, 0];
+    world.now += seconds(10);
+    world.settle();
+    world.ack();
+    world.settle();
+    world.now += seconds(20);
+    world.settle();
     assert.equal(world.weight('6.0.0'), 25);
   });
 

@@ -101,7 +101,8 @@ export function decideTraffic(
     !sameShares(published.shares, rollout.shares) ||
     published.routed.join(' ') !== routed.join(' ') ||
     published.rules !== rules;
-  const routers = changed ? { total: followers.total, acked: 0 } : followers;
+  const { total, reaching } = followers;
+  const routers = changed ? { total, acked: 0, reaching } : followers;
   const generation = published.generation + (changed ? 1 : 0);
   const seenNow = changed ? seeEndpoints(plans, observed.gatewayRoutes, routers, generation) : sight;
   const endpoint = planEndpoint(spec.endpoint, plans, standing, seenNow, model?.status, now);

@@ -14,6 +14,7 @@ export function translate(thrown: unknown): Error {
   if (thrown instanceof NotLeading || thrown instanceof TerminalError) return thrown;
   if (thrown instanceof TypeError) return new TerminalError(thrown.message, { cause: thrown });
   const error = KubeError.from(thrown);
+  if (error.cause instanceof NotLeading) return error.cause;
   switch (error.code) {
     case 400:
     case 413:

@@ -4,8 +4,8 @@ export interface VersionReport {
   readonly version: string;
   /** Servers that may get requests now. */
   readonly servers: number;
-  /** Pods that the router has as servers, whatever checks say of them. */
-  readonly pods: number;
+  /** Pods that the router has as servers, whatever checks say of them; a router of an older release does not say. */
+  readonly pods?: number;
   /** Since the start of the epoch. */
   readonly requests: number;
   readonly errors: number;

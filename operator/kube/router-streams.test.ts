@@ -141,6 +141,16 @@ test('versions that a router comes to reach, or ceases to, are told', async () =
   assert.deepEqual(changes, ['ns/vad', 'ns/vad', 'ns/vad']);
 });
 
+test('a router of an older release, which does not say what it reaches, is believed to reach what it follows', async () => {
+  tell(pod());
+  await until('a stream', () => router.streams.length === 1);
+  const versions = [{ version: '5.0.0', servers: 2 }];
+  const models = [{ model: 'vad', uid: 'm1', generation: 4, versions }];
+  router.streams.at(-1)!.write({ router: 'r', epoch: 'e', models });
+  await until('generation 4', () => generation() === 4);
+  assert.deepEqual([...streams.following('ns', 'router-0', 'm1')!.reaches], ['5.0.0']);
+});
+
 test('pods that are no routers, or not ready, are left alone', async () => {
   tell(pod(true, {}));
   tell(pod(false));

@@ -242,8 +242,9 @@ class RouterStream {
   }
 }
 
+/** Of a router that does not say it is believed. */
 const reachedBy = ({ versions }: ModelReport): string[] =>
-  versions.filter(({ pods }) => pods > 0).map(({ version }) => version);
+  versions.filter(({ pods = 1 }) => pods > 0).map(({ version }) => version);
 
 function sameFollowing(a: ModelReport | undefined, b: ModelReport | undefined): boolean {
   if (a === undefined || b === undefined) return a === b;

@@ -245,6 +245,20 @@ test('without the lease nothing is written, and what is under way ends', async (
   assert.equal(world.api.requests.length, 1);
 });
 
+test('a lease that is lost between the call and its sending is told as such, and nothing is sent', async () => {
+  let asked = 0;
+  const lost = {
+    signal: new AbortController().signal,
+    check() {
+      asked += 1;
+      if (asked > 1) throw new NotLeading();
+    },
+  };
+  const late = new KubeWriter({ client: world.client(), fence: lost, find: () => undefined });
+  await assert.rejects(late.apply(deployment, undefined), NotLeading);
+  assert.equal(world.api.requests.length, 0);
+});
+
 test('a server that is away is worth another try', async () => {
   world.api.scripts.push((_, response) => {
     response.destroy();

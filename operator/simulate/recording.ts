@@ -116,7 +116,6 @@ function reportOf(value: unknown, wanted: string | undefined): { at?: number; re
           return {
             version: counted['version'],
             servers: 0,
-            pods: 0,
             inFlight: 0,
             requests: number('requests', counted['requests'] ?? 0),
             errors: number('errors', counted['errors'] ?? 0),

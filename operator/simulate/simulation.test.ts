@@ -54,9 +54,9 @@ describe('a simulated rollout', () => {
     assert.deepEqual(story(told), [
       '0 RolloutStarted',
       '5 StepReached',
-      '35 StepReached',
-      '65 StepReached',
-      '95 VersionPromoted',
+      '35.1 StepReached',
+      '65.2 StepReached',
+      '95.3 VersionPromoted',
     ]);
     assert.equal(told.outcome.kind, 'promoted');
     assert.equal(told.unanswered, 0);

@@ -34,7 +34,7 @@ export const usage = `load: sends requests to an Open Inference Protocol v2 serv
   --duration 30s           send for this long, then end; with neither: until SIGTERM
   --concurrency N          closed loop of N senders; with --rate the most requests under way (default 1; with --rate 256)
   --rate N                 open loop of N requests a second
-  --connections N          connections (default: as many as senders, at most 16)
+  --connections N          connections (default: REST one for each request under way, gRPC 16 at most)
   --warmup 2s              send for this long before anything is counted
   --timeout 10s            give up on an answer after this long
   --interval 1s            print a line this often; 0s: only the summary
@@ -72,17 +72,18 @@ export function parseOptions(args: readonly string[]): Options {
   if (values.request === undefined) throw new Error('--request is needed');
   const rate = number('--rate', values.rate, 0.001, 1e6);
   const concurrency = whole('--concurrency', values.concurrency) ?? (rate === undefined ? 1 : 256);
+  const target =
+    values.url === undefined
+      ? ({ protocol: 'grpc', address: hostAndPort(values.grpc ?? '') } as const)
+      : ({ protocol: 'rest', address: origin(values.url) } as const);
   return {
-    target:
-      values.url === undefined
-        ? { protocol: 'grpc', address: hostAndPort(values.grpc ?? '') }
-        : { protocol: 'rest', address: origin(values.url) },
+    target,
     request: values.request,
     model: values.model,
     version: values.version,
     headers: Object.fromEntries(values.header.map(header)),
     concurrency,
-    connections: whole('--connections', values.connections) ?? Math.min(concurrency, 16),
+    connections: whole('--connections', values.connections) ?? connectionsFor(target, concurrency),
     rate,
     durationMs: values.duration === undefined ? undefined : duration('--duration', values.duration),
     count: whole('--count', values.count),
@@ -91,6 +92,14 @@ export function parseOptions(args: readonly string[]): Options {
     intervalMs: duration('--interval', values.interval),
     print: values.print,
   };
+}
+
+/**
+ * Over HTTP/1.1 a request that waits for a connection uses up its time before it is sent, and so do all behind it: a
+ * server that was slow for a moment would never be seen to have recovered.
+ */
+function connectionsFor({ protocol }: Options['target'], concurrency: number): number {
+  return protocol === 'rest' ? concurrency : Math.min(concurrency, 16);
 }
 
 function header(text: string): [string, string] {

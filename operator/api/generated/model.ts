@@ -336,13 +336,15 @@ export interface ModelStatusCandidate {
   readonly startedAt: string;
   /** When this step began. */
   readonly since: string;
+  /** Since when all routers, or Gateways, have followed this step's share; its hold counts from then. */
+  readonly followedSince?: string;
   /** Since when too few of its pods are ready. */
   readonly unreadySince?: string;
   /** Since when not all of its pods are ready, though enough for traffic. */
   readonly incompleteSince?: string;
   /** The last step that was approved. */
   readonly approvedStep?: number;
-  /** What it waits for though its hold is over. */
+  /** What it waits for before its hold begins, or though it is over. */
   readonly waitingFor?: 'Approval' | 'Routers' | 'Gateways' | 'Traffic' | 'Pods' | 'Capacity';
   /** What live traffic says of it. */
   readonly verdict?: 'Pass' | 'Fail' | 'Inconclusive';
@@ -387,7 +389,7 @@ export interface ModelStatusRouters {
   readonly rules?: string;
   /** Ready routers. */
   readonly total?: number;
-  /** Ready routers that follow the generation. */
+  /** Ready routers that follow the generation and know a pod of every version that it sends requests to. */
   readonly acked?: number;
 }
 

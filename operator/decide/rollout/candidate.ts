@@ -84,25 +84,31 @@ function judgeStepping(draft: Draft, facts: VersionFacts): void {
   const candidate = draft.state.candidate!;
   if (hasTooFew(facts, policy)) return suspend(draft, candidate, facts);
   if (candidate.unreadySince !== undefined) {
-    draft.state = { ...draft.state, candidate: resumed(candidate, now) };
+    draft.state = { ...draft.state, candidate: begun(candidate, candidate.step, now) };
     record(draft, {
       type: 'Normal',
       reason: 'TrafficResumed',
       version: candidate.version,
       message: `${candidate.version} is ready again; step ${candidate.step} begins anew`,
     });
+    draft.wakes.push(now + lookEveryMs);
+    return;
   }
   if (judgement.verdict === 'Fail') return failByEvidence(draft, facts, judgement.reason ?? 'ErrorRate');
-  const current = judgeCompleteness(draft, facts);
-  if (current === undefined) return;
+  const judged = judgeCompleteness(draft, facts);
+  if (judged === undefined) return;
   draft.wakes.push(now + lookEveryMs);
+  const laggard = lagging === 'gateway' ? 'Gateways' : 'Routers';
+  if (judged.followedSince === undefined && lagging !== undefined) return wait(draft, judged, laggard);
+  const current = followed(judged, now);
+  draft.state = { ...draft.state, candidate: current };
   const step = policy.steps[current.step - 1];
-  const due = current.since + (step?.holdMs ?? 0);
+  const due = current.followedSince + (step?.holdMs ?? 0);
   if (now < due) {
     draft.wakes.push(due);
     return;
   }
-  if (lagging !== undefined) return wait(draft, current, lagging === 'gateway' ? 'Gateways' : 'Routers');
+  if (lagging !== undefined) return wait(draft, current, laggard);
   if (judgement.verdict === 'Inconclusive') {
     if (policy.analysis.onInconclusive === 'hold') return wait(draft, current, 'Traffic');
     if (policy.analysis.onInconclusive === 'rollback') return failByEvidence(draft, facts, 'TooFewRequests');
@@ -115,10 +121,18 @@ function judgeStepping(draft: Draft, facts: VersionFacts): void {
   enterStep(draft, current, facts, current.step + 1);
 }
 
-const resumed = (candidate: Candidate, now: number): Candidate => ({
-  ...without(without(candidate, 'unreadySince'), 'waitingFor'),
+/** A candidate that begins a step, or begins it again. */
+const begun = (candidate: Candidate, step: number, now: number): Candidate => ({
+  ...without(without(without(candidate, 'unreadySince'), 'waitingFor'), 'followedSince'),
+  step,
   since: now,
 });
+
+/** What a share does can be watched only from when it is in force, so that is where the hold begins. */
+const followed = (candidate: Candidate, now: number): Candidate & { readonly followedSince: number } =>
+  candidate.followedSince === undefined
+    ? { ...without(candidate, 'waitingFor'), followedSince: now }
+    : { ...candidate, followedSince: candidate.followedSince };
 
 function failByEvidence(draft: Draft, facts: VersionFacts, reason: VersionFailureReason): void {
   fail(draft, facts, { reason, message: draft.input.judgement.message, terminal: true });
@@ -150,8 +164,7 @@ function enterStep(draft: Draft, candidate: Candidate, facts: VersionFacts, numb
   const step = policy.steps[number - 1];
   if (step === undefined) return promoteWhenBorne(draft, candidate, facts);
   if (!canCarry(draft, candidate, facts, step.weight)) return;
-  const entered = { ...without(candidate, 'waitingFor'), step: number, since: now };
-  draft.state = { ...draft.state, candidate: entered };
+  draft.state = { ...draft.state, candidate: begun(candidate, number, now) };
   draft.wakes.push(now + step.holdMs);
   record(draft, {
     type: 'Normal',

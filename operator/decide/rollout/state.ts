@@ -16,13 +16,15 @@ export interface Candidate {
   readonly startedAt: number;
   /** When this step began, or began again. */
   readonly since: number;
+  /** Since when every endpoint has followed the share of this step; the hold counts from here. */
+  readonly followedSince?: number;
   /** Since when too few of its pods are ready; it has no traffic then. */
   readonly unreadySince?: number;
   /** Since when not all of its pods are ready, though enough to have traffic. */
   readonly incompleteSince?: number;
   /** The last step that somebody approved. */
   readonly approvedStep?: number;
-  /** What it waits for though its hold is over. */
+  /** What it waits for before its hold begins, or though it is over. */
   readonly waitingFor?: 'Approval' | 'Routers' | 'Gateways' | 'Traffic' | 'Pods' | 'Capacity';
 }
 
@@ -85,6 +87,7 @@ export function stateFrom(status: ModelStatus | undefined): RolloutState {
             step: candidate.step,
             startedAt: Date.parse(candidate.startedAt),
             since: Date.parse(candidate.since),
+            ...optional('followedSince', time(candidate.followedSince)),
             ...optional('unreadySince', time(candidate.unreadySince)),
             ...optional('incompleteSince', time(candidate.incompleteSince)),
             ...optional('approvedStep', candidate.approvedStep),
@@ -128,6 +131,7 @@ export function storedCandidate(candidate: Candidate, weight: number): NonNullab
     weight,
     startedAt: text(candidate.startedAt),
     since: text(candidate.since),
+    ...optional('followedSince', text(candidate.followedSince)),
     ...optional('unreadySince', text(candidate.unreadySince)),
     ...optional('incompleteSince', text(candidate.incompleteSince)),
     ...optional('approvedStep', candidate.approvedStep),
