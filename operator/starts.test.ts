@@ -109,8 +109,8 @@ describe('a fetch of ten minutes', () => {
     const before = costs();
     await clock.advance(5 * minute);
     const { visits, writes } = costs();
-    assert.ok(writes - before.writes <= 60, `${writes - before.writes} writes in five minutes`);
-    assert.ok(visits - before.visits <= 2 * 60 + 60, `${visits - before.visits} visits in five minutes`);
+    assert.ok(writes - before.writes <= 30, `${writes - before.writes} writes in five minutes`);
+    assert.ok(visits - before.visits <= 2 * 30 + 30, `${visits - before.visits} visits in five minutes`);
 
     await clock.advance(3 * minute);
     const digest = `sha256:${'a'.repeat(64)}`;

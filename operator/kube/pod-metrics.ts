@@ -1,45 +1,63 @@
 /** Reads what pods say of themselves in the text format of Prometheus. A pod need not say anything, and says it at its own pace. */
+import { setImmediate } from 'node:timers/promises';
 import { Agent, request } from 'undici';
 import type { Logger } from '../../kube-client/logger.ts';
+import type { ServerPod } from '../reconcile/ports.ts';
 
 /** Pods of one kind and version that are read; more would say nothing else. */
 const podsPerVersion = 16;
-const atOnce = 32;
+/** Pods that are read at once: their texts are all that is held in memory. */
+export const atOnce = 64;
 const timeoutMs = 1_500;
-const longestBytes = 4 * 1024 * 1024;
-
-export interface MetricsPod {
-  readonly version: string;
-  readonly uid: string;
-  readonly address: string;
-  /** Port of its metrics. */
-  readonly port: number;
-}
+/** Of a text, and of what is parsed before everything else in the process has its turn. */
+const longestBytes = 512 * 1024;
 
 export interface PodMetricsOptions {
   readonly logger: Logger;
   /** Reads a pod's metrics; the default asks over HTTP. Undefined when there are none. */
-  readonly read?: (pod: MetricsPod) => Promise<string | undefined>;
+  readonly read?: (pod: ServerPod) => Promise<string | undefined>;
 }
 
 export class PodMetrics {
   readonly #logger: Logger;
-  readonly #read: (pod: MetricsPod) => Promise<string | undefined>;
+  readonly #read: (pod: ServerPod) => Promise<string | undefined>;
   readonly #agent = new Agent({ connectTimeout: timeoutMs, connections: 1, keepAliveTimeout: 10_000 });
+  #parsed = 0;
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor({ logger, read = (pod) => this.#get(pod) }: PodMetricsOptions) {
     this.#logger = logger;
     this.#read = read;
   }
 
-  /** What pods say, of those that do; never fails. */
-  async read<P extends MetricsPod>(pods: readonly P[]): Promise<ReadonlyMap<P, string>> {
-    const said = new Map<P, string>();
+  /**
+   * What a pod says, as `parse` understands it; never fails. How many are read at once is the caller's affair.
+   *
+   * @param parse of any text, undefined for one that says nothing
+   */
+  async read<T>(pod: ServerPod, parse: (text: string) => T | undefined): Promise<T | undefined> {
+    try {
+      const text = await this.#read(pod);
+      if (text === undefined) return undefined;
+      await this.#room(text.length);
+      return parse(text);
+    } catch (error) {
+      this.#logger.debug('a pod does not tell its metrics', { address: pod.address, error: String(error) });
+      return undefined;
+    }
+  }
+
+  /** The same of many pods, `atOnce` of them at a time: those that say something. */
+  async readAll<T>(
+    pods: readonly ServerPod[],
+    parse: (text: string) => T | undefined,
+  ): Promise<ReadonlyMap<ServerPod, T>> {
+    const said = new Map<ServerPod, T>();
     const queue = [...pods];
     const work = async () => {
       for (let pod = queue.pop(); pod !== undefined; pod = queue.pop()) {
-        const text = await this.#ask(pod);
-        if (text !== undefined) said.set(pod, text);
+        const one = await this.read(pod, parse);
+        if (one !== undefined) said.set(pod, one);
       }
     };
     await Promise.all(Array.from({ length: Math.min(atOnce, pods.length) }, work));
@@ -50,19 +68,17 @@ export class PodMetrics {
     await this.#agent.destroy();
   }
 
-  async #ask(pod: MetricsPod): Promise<string | undefined> {
-    try {
-      return await this.#read(pod);
-    } catch (error) {
-      this.#logger.debug('a pod does not say what it counted', {
-        address: pod.address,
-        error: String(error),
-      });
-      return undefined;
+  /** Many long texts would hold up the whole process, which renews its lease meanwhile: they wait for each other. */
+  async #room(bytes: number): Promise<void> {
+    this.#parsed += bytes;
+    if (this.#parsed > longestBytes) {
+      this.#parsed = bytes;
+      this.#turn = this.#turn.then(() => setImmediate());
     }
+    await this.#turn;
   }
 
-  async #get({ address, port }: MetricsPod): Promise<string | undefined> {
+  async #get({ address, port }: ServerPod): Promise<string | undefined> {
     const host = address.includes(':') ? `[${address}]` : address;
     const { statusCode, body } = await request(`http://${host}:${port}/metrics`, {
       dispatcher: this.#agent,
@@ -81,7 +97,7 @@ export class PodMetrics {
 }
 
 /** A few pods of each version, the same every time as long as they are there. */
-export function fewOf<P extends MetricsPod>(pods: readonly P[]): P[] {
+export function fewOf<P extends ServerPod>(pods: readonly P[]): P[] {
   const sorted = [...pods].sort((a, b) => (a.uid < b.uid ? -1 : 1));
   return [...Map.groupBy(sorted, ({ version }) => version).values()].flatMap((its) =>
     its.slice(0, podsPerVersion),

@@ -69,11 +69,7 @@ export class ServerCounters implements ServerReports {
     for (const [model, { askedAt }] of this.#books) if (now - askedAt > forgetMs) this.#books.delete(model);
     const books = [...this.#books.values()];
     const chosen = books.map(({ pods }) => fewOf(pods));
-    const said = new Map<ServerPod, ServerTotals>();
-    for (const [pod, text] of await this.#metrics.read(chosen.flat())) {
-      const counted = parseExposition(text);
-      if (counted !== undefined) said.set(pod, counted);
-    }
+    const said = await this.#metrics.readAll(chosen.flat(), parseExposition);
     for (const [index, book] of books.entries()) take(book, chosen[index]!, said);
   }
 }

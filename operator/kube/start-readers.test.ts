@@ -87,9 +87,11 @@ describe('how pods start', () => {
     assert.deepEqual(changes, []);
     assert.equal(starts.of(key, pods).size, 0);
     const before = asked.length;
-    starts.of(key, pods.slice(0, 2));
     await clock.advance(3_600_000);
-    assert.equal(asked.length, before, 'servers that say nothing are not asked for ever');
+    assert.equal(asked.length, before, 'containers that say nothing are not asked for ever');
+    starts.of(key, [pod('c', 'fetching', 1)]);
+    await clock.advance(0);
+    assert.equal(asked.length, before + 1, 'the next run of one may be of another mind');
   });
 
   it('is read at a bounded rate, however many pods fetch and however often somebody asks', async () => {
@@ -98,11 +100,71 @@ describe('how pods start', () => {
       ...pod(`pod-${index}`, 'fetching'),
       version: `${Math.floor(index / 10)}`,
     }));
-    for (let second = 0; second < 60; second += 1) {
+    const readings: number[] = [];
+    for (let second = 1; second <= 240; second += 1) {
       starts.of(key, many);
       await clock.advance(1_000);
+      if (second % 80 === 0) readings.push(asked.length);
     }
-    assert.ok(asked.length <= 1_000 * (1 + 60 / 20), `${asked.length} readings in a minute`);
+    assert.deepEqual(readings, [1_000, 2_000, 3_000], 'ten readings a second');
+  });
+
+  it('is told of many pods at once, and not before one of them has gone on by a hundredth or a minute is over', async () => {
+    const size = 100_000;
+    let speed = 250;
+    const { clock, changes, starts } = reading((uid, now) =>
+      fetched((speed * now) / 1_000 + Number(uid), size),
+    );
+    const pods = Array.from({ length: 16 }, (_, index) => pod(`${index}`, 'fetching'));
+    for (let second = 0; second < 60; second += 1) {
+      // They begin one after the other, and somebody visits all the time.
+      starts.of(key, pods.slice(0, second + 1));
+      await clock.advance(1_000);
+    }
+    const gaps = changes.slice(1).map((at, index) => at - changes[index]!);
+    assert.ok(gaps.length > 8 && gaps.every((gap) => gap >= 5_000), `between two tellings: ${gaps}`);
+
+    speed = 1;
+    await clock.advance(120_000);
+    const before = changes.length;
+    await clock.advance(600_000);
+    const tellings = changes.length - before;
+    assert.ok(tellings >= 8 && tellings <= 10, `${tellings} tellings in ten minutes of a slow fetch`);
+  });
+
+  it('is heard in time of those that say so, however many others are silent', async () => {
+    const clock = new ManualClock();
+    const asked: number[] = [];
+    let reading = 0;
+    let most = 0;
+    const starts = new StartReaders({
+      clock,
+      logger: silent,
+      read: async ({ uid }) => {
+        if (uid === 'a') {
+          asked.push(clock.now());
+          return fetched(clock.now());
+        }
+        most = Math.max(most, ++reading);
+        await new Promise<void>((resolve) => clock.setTimer(1_500, resolve));
+        reading -= 1;
+        throw new Error('timeout');
+      },
+      onChange: () => {},
+    });
+    ends.push(() => starts.stop());
+    const silentOnes = Array.from({ length: 2_000 }, (_, index) => ({
+      ...pod(`silent-${index}`, 'serving'),
+      version: `${Math.floor(index / 10)}`,
+    }));
+    starts.of('speech/other', silentOnes);
+    await clock.advance(2_000);
+    starts.of(key, [pod('a', 'fetching')]);
+    await clock.advance(60_000);
+    const gaps = asked.slice(1).map((at, index) => at - asked[index]!);
+    assert.ok(asked[0]! <= 5_000, `asked for the first time at ${asked[0]}`);
+    assert.ok(gaps.length >= 8 && gaps.every((gap) => gap <= 8_000), `${gaps}`);
+    assert.ok(most <= 64, `${most} at once`);
   });
 
   it('is heard of a pod though somebody asks while it is read, and of nobody when the reading has stopped', async () => {
