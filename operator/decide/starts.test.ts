@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { modelVersion } from '../api/fixtures.ts';
 import type { ModelVersionSpec } from '../api/generated/model-version.ts';
 import type { Pod } from '../api/kubernetes.ts';
+import { contentLabel } from '../api/labels.ts';
 import type { StartSaid } from '../api/starts.ts';
 import { contentHash } from './content-hash.ts';
 import { fetchingOf, fetchingText, lackOf, serverOf } from './starts.ts';
@@ -17,12 +18,15 @@ const fetching = (name: string): Pod =>
 
 describe('how far a fetch is', () => {
   const of = (pods: readonly Pod[], said: Record<string, StartSaid>) =>
-    fetchingOf({ object, foreign: [], pods, starts: new Map(Object.entries(said)) });
+    fetchingOf(
+      { object, foreign: [], pods, starts: new Map(Object.entries(said)) },
+      contentHash(object.spec),
+    );
 
-  it('is how far the slowest pod is that says so', () => {
+  it('is how far the slowest pod is of those that say so, and how many fetch', () => {
     const pods = ['a', 'b', 'c'].map(fetching);
     const at = (fetchedBytes: number): StartSaid => ({ fetching: { fetchedBytes, sizeBytes: 100 } });
-    assert.deepEqual(of(pods, { a: at(50), b: at(20) }), { pods: 2, fetchedBytes: 20, sizeBytes: 100 });
+    assert.deepEqual(of(pods, { a: at(50), b: at(20) }), { pods: 3, fetchedBytes: 20, sizeBytes: 100 });
     assert.equal(of(pods, {}), undefined);
   });
 
@@ -37,12 +41,21 @@ describe('how far a fetch is', () => {
     assert.deepEqual(of([pod], said), { pods: 1, fetchedBytes: 5 });
   });
 
+  it('is not what pods of another content fetch', () => {
+    const old = fetching('old');
+    const labels = { ...old.metadata.labels, [contentLabel]: 'other' };
+    const pods = [{ ...old, metadata: { ...old.metadata, labels } }, fetching('new')];
+    const said = { old: { fetching: { fetchedBytes: 1 } }, new: { fetching: { fetchedBytes: 2 } } };
+    assert.deepEqual(of(pods, said), { pods: 1, fetchedBytes: 2 });
+    assert.equal(of(pods.slice(0, 1), said), undefined);
+  });
+
   it('is told in units that people read', () => {
     const cases: readonly [Parameters<typeof fetchingText>[0], string][] = [
       [{ pods: 1, fetchedBytes: 1.25 * 2 ** 30, sizeBytes: 4 * 2 ** 30 }, 'fetching: 1.3 of 4.0 GiB'],
       [
         { pods: 3, fetchedBytes: 2 ** 20, sizeBytes: 2 ** 30 },
-        'fetching: 0.0 of 1.0 GiB, the slowest of 3 pods',
+        'fetching: 0.0 of 1.0 GiB, the slowest known of 3 pods',
       ],
       [{ pods: 1, fetchedBytes: 5 * 2 ** 20 }, 'fetching: 5.0 MiB'],
       [{ pods: 1, fetchedBytes: 0 }, 'fetching: 0 bytes'],

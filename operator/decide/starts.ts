@@ -19,13 +19,20 @@ export function stageOf(pod: Pod): StartStage | undefined {
   return fetch?.state?.running === undefined ? undefined : 'fetching';
 }
 
-/** The pods that fetch now and say how far they are; of those the one that is furthest behind. */
-export function fetchingOf({ pods, starts }: VersionObserved): FetchingStatus | undefined {
-  const said = pods
-    .filter((pod) => stageOf(pod) === 'fetching')
-    .flatMap(({ metadata: { uid = '' } }) => starts?.get(uid)?.fetching ?? []);
+/** A version's pods in one stage of their start, which have the content that it has now, by its hash. */
+const podsIn = (stage: StartStage, pods: readonly Pod[], hash: string): Pod[] =>
+  pods.filter((pod) => stageOf(pod) === stage && pod.metadata.labels?.[contentLabel] === hash);
+
+/**
+ * How many pods fetch now, and of those that say how far they are the one that is furthest behind; undefined when none says.
+ *
+ * @param hash of the version's content: what pods with another one fetch is not it
+ */
+export function fetchingOf({ pods, starts }: VersionObserved, hash: string): FetchingStatus | undefined {
+  const fetching = podsIn('fetching', pods, hash);
+  const said = fetching.flatMap(({ metadata: { uid = '' } }) => starts?.get(uid)?.fetching ?? []);
   const [last] = said.toSorted((a, b) => a.fetchedBytes - b.fetchedBytes);
-  return last === undefined ? undefined : { pods: said.length, ...last };
+  return last === undefined ? undefined : { pods: fetching.length, ...last };
 }
 
 /**
@@ -36,9 +43,9 @@ export function fetchingOf({ pods, starts }: VersionObserved): FetchingStatus | 
  */
 export function serverOf({ object, pods, starts }: VersionObserved, hash: string): ServerStatus | undefined {
   const { server, placement } = object.spec;
-  const said = pods
-    .filter((pod) => stageOf(pod) === 'serving' && pod.metadata.labels?.[contentLabel] === hash)
-    .flatMap(({ metadata: { uid = '' } }) => starts?.get(uid)?.started ?? []);
+  const said = podsIn('serving', pods, hash).flatMap(
+    ({ metadata: { uid = '' } }) => starts?.get(uid)?.started ?? [],
+  );
   if (said.length === 0) return object.status?.contentHash === hash ? object.status.server : undefined;
   const computing = said.flatMap(({ provider, wantedProvider = provider }) => {
     if (provider === undefined) return [];
@@ -64,7 +71,7 @@ export function fetchingText({ pods, fetchedBytes, sizeBytes }: FetchingStatus):
   const [unit, scale] = unitOf(sizeBytes ?? fetchedBytes);
   const amount = (bytes: number): string => (bytes / scale).toFixed(scale === 1 ? 0 : 1);
   const of = sizeBytes === undefined ? '' : ` of ${amount(sizeBytes)}`;
-  const where = pods === 1 ? '' : `, the slowest of ${pods} pods`;
+  const where = pods === 1 ? '' : `, the slowest known of ${pods} pods`;
   return `fetching: ${amount(fetchedBytes)}${of} ${unit}${where}`;
 }
 

@@ -34,7 +34,7 @@ export function versionStatus(version: Seen, part: Part, context: VersionContext
   const { object, pods } = version.observed;
   const generation = object.metadata.generation ?? 0;
   const weight = weightOf(rollout.shares, version.version);
-  const artifact = artifactOf(version.observed);
+  const artifact = artifactOf(version);
   const server = serverOf(version.observed, version.contentHash);
   const latch = rollout.state.latched.find((entry) => entry.version === version.version);
   const findings = summariseVersion({
@@ -121,10 +121,10 @@ export function duplicateStatus({ object }: VersionObserved, owner: Seen, now: n
 }
 
 /** What `fetch` says in pods that it runs in, and what it said when it had succeeded. */
-function artifactOf(observed: VersionObserved): ModelVersionStatus['artifact'] {
+function artifactOf({ observed, contentHash }: Seen): ModelVersionStatus['artifact'] {
   const { fetching: _, ...before } = observed.object.status?.artifact ?? {};
   const fetched = fetchedOf(observed.pods) ?? before;
-  const artifact = { ...fetched, ...optional('fetching', fetchingOf(observed)) };
+  const artifact = { ...fetched, ...optional('fetching', fetchingOf(observed, contentHash)) };
   return Object.keys(artifact).length === 0 ? undefined : artifact;
 }
 

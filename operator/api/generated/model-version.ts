@@ -293,18 +293,18 @@ export interface ModelVersionStatusArtifact {
   /** How long the last fetch took. */
   readonly fetchSeconds?: number;
   /**
-   * How far the pods are that fetch the artifact now: the one that is furthest behind. Absent while none
-   * fetches, or says so.
+   * How far the pods are that fetch the artifact now: the one that is furthest behind of those that say so,
+   * of which sixteen are asked at most. Absent while none fetches, or says so.
    */
   readonly fetching?: ModelVersionStatusArtifactFetching;
 }
 
 /**
- * How far the pods are that fetch the artifact now: the one that is furthest behind. Absent while none
- * fetches, or says so.
+ * How far the pods are that fetch the artifact now: the one that is furthest behind of those that say so, of
+ * which sixteen are asked at most. Absent while none fetches, or says so.
  */
 export interface ModelVersionStatusArtifactFetching {
-  /** Pods that fetch it. */
+  /** Pods that fetch it, those included that do not say how far they are. */
   readonly pods: number;
   /** Bytes that have come. */
   readonly fetchedBytes: number;
