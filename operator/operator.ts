@@ -113,7 +113,7 @@ export class Operator {
     this.#metrics.routers(() => this.#streams.connected);
     const ports: Ports = {
       views: this.#caches,
-      writer: new KubeWriter({ client, fence, find: (kind, key) => this.#caches.find(kind, key) }),
+      writer: new KubeWriter({ client, fence, logger, find: (kind, key) => this.#caches.find(kind, key) }),
       events: this.#events,
       routers: this.#streams,
       servers: this.#servers,

@@ -76,7 +76,7 @@ function operator(say: (port: number) => string | undefined) {
   };
   const version = (): ModelVersion => world.views.versions.list()[0]!;
   const costs = () => ({ visits, writes: world.writes.length });
-  return { clock, world, podIs, version, costs };
+  return { clock, world, podIs, version, costs, visit: () => controller.enqueue(key) };
 }
 
 const fetchIs = (state: ContainerStatus['state'] & {}): Pod['status'] => ({
@@ -141,6 +141,22 @@ describe('a fetch of ten minutes', () => {
     const settled = costs();
     await clock.advance(60 * minute);
     assert.deepEqual(costs(), settled, 'an hour in which nothing happens');
+  });
+
+  it('is no flood of warnings where the CRDs are older than the operator', async () => {
+    const { clock, world, podIs, version, visit } = operator(
+      () => `${startMetrics.provider}{provider="cpu",wanted="cuda"} 1\n`,
+    );
+    world.kept = (status) => ({ ...status, server: undefined });
+    await clock.advance(minute);
+    podIs(ready);
+    for (let count = 0; count < 20; count += 1) {
+      await clock.advance(minute);
+      visit();
+    }
+    assert.equal(version().status?.server, undefined);
+    assert.match(messageOf(version(), 'WorkloadReady') ?? '', /cuda cannot be used, cpu computes$/);
+    assert.equal(world.told.filter(({ reason }) => reason === 'ProviderFallback').length, 1);
   });
 
   it('by an image that says nothing, or behind a network that refuses, is just not seen', async () => {

@@ -5,6 +5,7 @@ import { type Condition, conditionOf } from '../api/conditions.ts';
 import type { Model } from '../api/generated/model.ts';
 import type { ModelVersion, ModelVersionStatus } from '../api/generated/model-version.ts';
 import { podFailureReasons, type Reason, versionFailureReasons } from '../api/reasons.ts';
+import type { VersionObserved } from './observed.ts';
 import type { RolloutEvent } from './rollout/types.ts';
 import { lackOf } from './starts.ts';
 
@@ -37,11 +38,11 @@ export function rolloutEvents(
 
 /** A warning when a version begins to compute on something else than it was to, or than it pays for. */
 export function providerEvents(
-  about: ModelVersion,
-  { server }: Pick<ModelVersionStatus, 'server'>,
+  { object: about, server: before }: VersionObserved,
+  now: ModelVersionStatus['server'],
 ): DecidedEvent[] {
-  const lack = lackOf(server);
-  if (lack === undefined || lack.message === lackOf(about.status?.server)?.message) return [];
+  const lack = lackOf(now);
+  if (lack === undefined || lack.message === lackOf(before)?.message) return [];
   return [{ about, type: 'Warning', ...lack }];
 }
 

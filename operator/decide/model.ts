@@ -94,7 +94,9 @@ export function decideModel(observed: ModelObserved, now: number): ModelDecision
       ...(model === undefined ? [] : rolloutEvents(model, rollout.events, objectOf)),
       ...(model === undefined ? [] : changeEvents(model, status?.conditions)),
       ...[...versionStatuses].flatMap(([version, { conditions }]) => changeEvents(version, conditions)),
-      ...[...versionStatuses].flatMap(([version, status]) => providerEvents(version, status)),
+      ...[...seen.values()].flatMap(({ observed: version }) =>
+        providerEvents(version, versionStatuses.get(version.object)?.server),
+      ),
     ],
     ...optional(
       'requeueAfterMs',

@@ -2,7 +2,7 @@
 
 import type { GPUPool } from '../api/generated/gpu-pool.ts';
 import type { Model } from '../api/generated/model.ts';
-import type { ModelVersion } from '../api/generated/model-version.ts';
+import type { ModelVersion, ModelVersionStatus } from '../api/generated/model-version.ts';
 import type { Deployment, Pod } from '../api/kubernetes.ts';
 import type { StartsSaid } from '../api/starts.ts';
 import type { Following } from '../api/traffic.ts';
@@ -16,6 +16,8 @@ export interface VersionObserved {
   readonly pods: readonly Pod[];
   /** What its pods say of their start, where they do. */
   readonly starts?: StartsSaid;
+  /** What was written last of how its servers started, whether or not the API server has kept it. */
+  readonly server?: NonNullable<ModelVersionStatus['server']>;
   /** Objects that stand where children should, and belong to somebody else, as `Kind name`. */
   readonly foreign: readonly string[];
   /** What the API server said when it refused a child the last time. */

@@ -73,11 +73,13 @@ describe('how servers started', () => {
   ) => {
     const version = modelVersion('5.0.0', spec);
     const hashBefore = contentHash(modelVersion('5.0.0', before).spec);
-    const status = { contentHash: hashBefore, server: { provider: 'webgpu' } };
-    const remembered = { ...version, status };
+    const remembered = { ...version, status: { contentHash: hashBefore } };
     const starts = new Map(Object.entries(said).map(([uid, started]) => [uid, { started }]));
     const pods = ['a', 'b'].map((name) => known(readyPod(version, name)));
-    return serverOf({ object: remembered, foreign: [], pods, starts }, contentHash(version.spec));
+    return serverOf(
+      { object: remembered, foreign: [], pods, starts, server: { provider: 'webgpu' } },
+      contentHash(version.spec),
+    );
   };
   const { server, placement } = object.spec;
   const onGPU = { placement: { ...placement, pool: 'a100', gpus: 1 } };

@@ -41,12 +41,15 @@ export function fetchingOf({ pods, starts }: VersionObserved, hash: string): Fet
  *
  * @param hash of the version's content: what pods with another one say, or said, is not about it
  */
-export function serverOf({ object, pods, starts }: VersionObserved, hash: string): ServerStatus | undefined {
+export function serverOf(
+  { object, pods, starts, server: before }: VersionObserved,
+  hash: string,
+): ServerStatus | undefined {
   const { server, placement } = object.spec;
   const said = podsIn('serving', pods, hash).flatMap(
     ({ metadata: { uid = '' } }) => starts?.get(uid)?.started ?? [],
   );
-  if (said.length === 0) return object.status?.contentHash === hash ? object.status.server : undefined;
+  if (said.length === 0) return object.status?.contentHash === hash ? before : undefined;
   const computing = said.flatMap(({ provider, wantedProvider = provider }) => {
     if (provider === undefined) return [];
     // A server that was left the choice has nothing to fall back from, and still the pod pays for its GPUs.

@@ -18,7 +18,12 @@ beforeEach(async () => {
   fence = new TestFence();
   cached = new Map();
   const client = await world.start();
-  writer = new KubeWriter({ client, fence, find: (kind, key) => cached.get(`${kind} ${key}`) });
+  writer = new KubeWriter({
+    client,
+    fence,
+    logger: world.logger,
+    find: (kind, key) => cached.get(`${kind} ${key}`),
+  });
 });
 
 afterEach(() => world.stop());
@@ -99,7 +104,12 @@ for (const [what, metadata] of drifts) {
 test('it is written again when somebody changed its spec, also when it was applied by a former process', async () => {
   const observed = accept({ generation: 1, resourceVersion: '1' });
   await writer.apply(deployment, undefined);
-  const successor = new KubeWriter({ client: world.client(), fence, find: () => undefined });
+  const successor = new KubeWriter({
+    client: world.client(),
+    fence,
+    logger: world.logger,
+    find: () => undefined,
+  });
   await successor.apply(deployment, {
     ...observed,
     spec: { replicas: 2, paused: false },
@@ -168,6 +178,41 @@ test('a status is replaced with the version that was read, and only when it diff
   assert.deepEqual((world.api.objects.get('speech/vad') as { status?: unknown }).status, { phase: 'B' });
   await assert.rejects(writer.writeStatus(model, { phase: 'C' }), RetryError);
   assert.deepEqual((world.api.objects.get('speech/vad') as { status?: unknown }).status, { phase: 'B' });
+});
+
+test('a status of which the server does not keep all is not sent again until the object or the status changes', async () => {
+  type Stored = ReturnType<typeof aModel> & { status?: object };
+  world.api.write(aModel() as never, 'speech', 'vad');
+  /** Answers the next call as a server whose CRD does not know `fresh`. */
+  const prune = () =>
+    world.api.scripts.push(({ body }, response) => {
+      const { status, ...object } = JSON.parse(body) as Stored & { status: Record<string, unknown> };
+      world.api.write({ ...object, status: { phase: status['phase'] } } as never, 'speech', 'vad');
+      response.end(JSON.stringify(world.api.objects.get('speech/vad')));
+      return true;
+    });
+  const write = (status: object) =>
+    writer.writeStatus(world.api.objects.get('speech/vad') as unknown as Stored, status);
+  prune();
+  await write({ phase: 'B', fresh: 1 });
+  await write({ phase: 'B', fresh: 1 });
+  assert.equal(world.api.requests.length, 1);
+  assert.match(
+    world.warnings.join('\n'),
+    /^the API server does not keep all of the status of a Model: .*CRDs/,
+  );
+  prune();
+  await write({ phase: 'B', fresh: 2 });
+  assert.equal(world.api.requests.length, 2);
+  await write({ phase: 'B', fresh: 2 });
+  assert.equal(world.api.requests.length, 2);
+  const { status: _, ...object } = world.api.objects.get('speech/vad') as unknown as Stored;
+  world.api.write({ ...object, status: { phase: 'X' } } as never, 'speech', 'vad');
+  // With newer CRDs all of it is kept.
+  await write({ phase: 'B', fresh: 2 });
+  await write({ phase: 'B', fresh: 2 });
+  assert.equal(world.api.requests.length, 3);
+  assert.equal(world.warnings.length, 1);
 });
 
 test("the status of what is gone is nobody's business", async () => {
@@ -254,7 +299,12 @@ test('a lease that is lost between the call and its sending is told as such, and
       if (asked > 1) throw new NotLeading();
     },
   };
-  const late = new KubeWriter({ client: world.client(), fence: lost, find: () => undefined });
+  const late = new KubeWriter({
+    client: world.client(),
+    fence: lost,
+    logger: world.logger,
+    find: () => undefined,
+  });
   await assert.rejects(late.apply(deployment, undefined), NotLeading);
   assert.equal(world.api.requests.length, 0);
 });

@@ -9,6 +9,7 @@
 import { createHash } from 'node:crypto';
 import type { KubeClient } from '../../kube-client/client.ts';
 import { isAlreadyExists, isConflict, isNotFound } from '../../kube-client/errors.ts';
+import type { Logger } from '../../kube-client/logger.ts';
 import { type Resource, resources } from '../../kube-client/resources.ts';
 import { routeResources } from '../api/gateway.ts';
 import { gpuPoolResource } from '../api/generated/gpu-pool.ts';
@@ -50,6 +51,7 @@ interface Applied {
 export interface WriterOptions {
   readonly client: KubeClient;
   readonly fence: Fence;
+  readonly logger: Logger;
   /** What the caches hold of an object that the caller has no view of. */
   readonly find: (kind: string, key: string) => KubernetesObject | undefined;
 }
@@ -58,20 +60,27 @@ export class KubeWriter implements Writer {
   readonly #client: KubeClient;
   readonly #fence: Fence;
   readonly #find: WriterOptions['find'];
+  readonly #logger: Logger;
   readonly #applied = new Map<string, Applied>();
+  /** Statuses of which the server has not kept all, by id: as they were sent, and what the object was then. */
+  readonly #cut = new Map<
+    string,
+    { readonly resourceVersion: string | undefined; readonly status: object }
+  >();
+  readonly #warned = new Set<string>();
 
-  constructor({ client, fence, find }: WriterOptions) {
+  constructor({ client, fence, logger, find }: WriterOptions) {
     this.#client = client;
     this.#fence = fence;
+    this.#logger = logger;
     this.#find = find;
   }
 
   async apply(object: DesiredObject, observed: KubernetesObject | undefined): Promise<void> {
     const { namespace, name } = object.metadata;
-    const key = namespace === undefined ? name : `${namespace}/${name}`;
-    const id = `${object.kind} ${key}`;
+    const id = idOf(object);
     const hash = createHash('sha256').update(JSON.stringify(object)).digest('hex').slice(0, 32);
-    const current = observed ?? this.#find(object.kind, key);
+    const current = observed ?? this.#find(object.kind, keyOf(object));
     if (current !== undefined && isAsApplied(object, current, hash, this.#applied.get(id))) return;
     const annotations = { ...object.metadata.annotations, [appliedAnnotation]: hash };
     const body = { ...object, metadata: { ...object.metadata, annotations } };
@@ -111,21 +120,44 @@ export class KubeWriter implements Writer {
         if (!isNotFound(error) && !isConflict(error)) throw error;
       }
     });
-    this.#applied.delete(`${object.kind} ${namespace === undefined ? name : `${namespace}/${name}`}`);
+    this.#applied.delete(idOf(object));
+    this.#cut.delete(idOf(object));
   }
 
   async writeStatus(object: KubernetesObject & { readonly status?: object }, status: object): Promise<void> {
     if (sameJson(object.status, status)) return;
-    const { namespace, name } = object.metadata;
+    const { namespace, name, resourceVersion } = object.metadata;
+    const id = idOf(object);
+    const cut = this.#cut.get(id);
+    if (cut?.resourceVersion === resourceVersion && sameJson(cut?.status, status)) return;
     await this.#write(async () => {
       try {
         const options = { subresource: 'status', ...limitsOf(this.#fence) };
-        await this.#client.replace(resourceOf(object), namespace, name, { ...object, status }, options);
+        const resource = resourceOf(object);
+        const written = { ...object, status };
+        const kept = await this.#client.replace<typeof object>(resource, namespace, name, written, options);
+        this.#compare(written, kept);
       } catch (error) {
         // Gone while we looked at it: there is nothing left to report on.
         if (!isNotFound(error)) throw error;
+        this.#cut.delete(id);
       }
     });
+  }
+
+  /** A server with older CRDs drops what they do not know, and would be sent the same for ever. */
+  #compare({ status }: { readonly status: object }, kept: KubernetesObject & { readonly status?: object }) {
+    const { kind, metadata } = kept;
+    if (holdsJson(kept.status, status)) {
+      this.#cut.delete(idOf(kept));
+      return;
+    }
+    this.#cut.set(idOf(kept), { resourceVersion: metadata.resourceVersion, status });
+    if (this.#warned.has(kind)) return;
+    this.#warned.add(kind);
+    this.#logger.warn(
+      `the API server does not keep all of the status of a ${kind}: its CRDs are older than the operator; apply those of the chart`,
+    );
   }
 
   async #write<T>(call: () => Promise<T>): Promise<T> {
@@ -137,6 +169,14 @@ export class KubeWriter implements Writer {
     }
   }
 }
+
+type Named = Pick<KubernetesObject, 'kind' | 'metadata'>;
+
+function keyOf({ metadata: { namespace, name } }: Named): string {
+  return namespace === undefined ? name : `${namespace}/${name}`;
+}
+
+const idOf = (object: Named): string => `${object.kind} ${keyOf(object)}`;
 
 function resourceOf(object: KubernetesObject): Resource {
   const found = written.find(({ kind }) => kind === object.kind);

@@ -3,7 +3,7 @@
 import { serverPorts } from '#contract';
 import { completeModel, completeVersion, defaultModelSpec } from '../api/defaults.ts';
 import type { RouteKind } from '../api/gateway.ts';
-import type { ModelVersion } from '../api/generated/model-version.ts';
+import type { ModelVersion, ModelVersionStatus } from '../api/generated/model-version.ts';
 import { isOwnedBy, isReady, type KubernetesObject, type Pod } from '../api/kubernetes.ts';
 import { optional } from '../api/optional.ts';
 import { noTraffic } from '../api/traffic.ts';
@@ -21,6 +21,8 @@ import type { Ports, RouterReports, ServerPod, StartingPod, View } from './ports
 export interface Books {
   readonly ports: PortBook;
   readonly evidence: EvidenceBook;
+  /** What was written of how servers started, by model (`namespace/name`) and UID of the version: see `VersionObserved`. */
+  readonly started: Map<string, ReadonlyMap<string, NonNullable<ModelVersionStatus['server']>>>;
 }
 
 /**
@@ -28,7 +30,7 @@ export interface Books {
  */
 export function gatherModel(
   { views, routers, servers, starts }: Pick<Ports, 'views' | 'routers' | 'servers' | 'starts'>,
-  { ports, evidence }: Books,
+  { ports, evidence, started }: Books,
   namespace: string,
   name: string,
   rejected: ReadonlyMap<string, string> = new Map(),
@@ -39,7 +41,12 @@ export function gatherModel(
     .by(byModel, `${namespace}/${name}`)
     .map((version) => gatherVersion(views, completeVersion(version), rejected.get(version.metadata.name)));
   const said = starts.of(`${namespace}/${name}`, gathered.flatMap(startingPods));
-  const versions = gathered.map((version) => ({ ...version, starts: said }));
+  const written = started.get(`${namespace}/${name}`);
+  const versions = gathered.map((version) => {
+    const { metadata, status } = version.object;
+    const server = status?.server ?? written?.get(metadata.uid ?? '');
+    return { ...version, starts: said, ...optional('server', server) };
+  });
   const uid = model?.metadata.uid;
   const comparison = comparisonOf(model);
   const service = views.services.get(`${namespace}/${name}`);

@@ -74,6 +74,8 @@ export class MemoryCluster implements Ports {
   /** Every effective write, as `verb Kind name`. */
   readonly writes: string[] = [];
   fault: Fault = () => undefined;
+  /** What the API server keeps of a status: one with older CRDs drops what they do not know. */
+  kept: (status: object) => object = (status) => status;
   /** What routers have counted. */
   counted: Traffic = noTraffic;
   clock = Date.parse('2026-01-01T00:00:00Z');
@@ -118,7 +120,8 @@ export class MemoryCluster implements Ports {
         this.#store(object).delete(keyOf(object));
       });
     },
-    writeStatus: async (object, status) => {
+    writeStatus: async (object, wanted) => {
+      const status = this.kept(wanted);
       const objects = this.#store(object);
       const current = objects.get(keyOf(object));
       if (current?.metadata.resourceVersion !== object.metadata.resourceVersion) throw new Error('conflict');

@@ -9,7 +9,7 @@ import { versionChildName } from '../resources/names.ts';
 import { modelService, versionService } from '../resources/services.ts';
 import { type VersionConfig, versionDeployment } from '../resources/version-deployment.ts';
 import { EvidenceBook } from './evidence-book.ts';
-import { gatherModel } from './gather.ts';
+import { type Books, gatherModel } from './gather.ts';
 import { PortBook } from './port-book.ts';
 import { type Ports, Rejected } from './ports.ts';
 
@@ -23,7 +23,7 @@ type Rejections = ReadonlyMap<string, string>;
 
 /** Reconciles the model of a key `namespace/name`, whether or not a Model of that name exists yet. */
 export function modelReconciler(world: Ports, config: VersionConfig): (key: string) => Promise<Outcome> {
-  const books = { ports: new PortBook(), evidence: new EvidenceBook() };
+  const books: Books = { ports: new PortBook(), evidence: new EvidenceBook(), started: new Map() };
   const rejections = new Map<string, Rejections>();
   return async (key) => {
     const [namespace = '', name = ''] = key.split('/');
@@ -32,6 +32,7 @@ export function modelReconciler(world: Ports, config: VersionConfig): (key: stri
     if (observed.model === undefined && observed.versions.length === 0) {
       books.ports.release(namespace, name);
       books.evidence.forget(key);
+      books.started.delete(key);
       rejections.delete(key);
       return {};
     }
@@ -40,7 +41,10 @@ export function modelReconciler(world: Ports, config: VersionConfig): (key: stri
     const rejected = await applyChildren(world, observed, decision, config);
     const known = rejections.get(key);
     rejections.set(key, rejected);
-    return report(world, sameRejections(known, rejected) ? decision : decideModel(gather(), world.now()));
+    const last = sameRejections(known, rejected) ? decision : decideModel(gather(), world.now());
+    const outcome = await report(world, last);
+    books.started.set(key, startedOf(last));
+    return outcome;
   };
 }
 
@@ -122,6 +126,13 @@ async function report({ writer, events }: Ports, decision: ModelDecision): Promi
   for (const event of decision.events) events.emit(event);
   return decision.requeueAfterMs === undefined ? {} : { requeueAfterMs: decision.requeueAfterMs };
 }
+
+const startedOf = ({ versionStatuses }: ModelDecision) =>
+  new Map(
+    [...versionStatuses].flatMap(([{ metadata }, { server }]) =>
+      server === undefined ? [] : [[metadata.uid ?? '', server] as const],
+    ),
+  );
 
 const sameRejections = (a: Rejections = new Map(), b: Rejections): boolean =>
   a.size === b.size && [...a].every(([version, message]) => b.get(version) === message);
