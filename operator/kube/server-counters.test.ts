@@ -78,7 +78,7 @@ describe('the counters of servers', () => {
     assert.equal(asked.length, before);
   });
 
-  it('come over HTTP, but not from an answer without end or one that is late', async () => {
+  it('come over HTTP, but not from an answer that is too long, without end or late', async () => {
     const serve = async (answer: Parameters<typeof createServer>[1] & {}): Promise<number> => {
       const server: Server = createServer(answer);
       ends.push(() => {
@@ -105,10 +105,13 @@ describe('the counters of servers', () => {
       response.on('drain', more);
       more();
     });
+    const long = await serve((_, response) => {
+      response.writeHead(200).end(text(count, 1) + '# nothing\n'.repeat(60_000));
+    });
     const silentPort = await serve(() => {});
     const counters = new ServerCounters({ clock: systemClock, logger: silent });
     ends.push(() => counters.stop());
-    const pods = [good, endless, silentPort].map((port, index) => ({ ...pod(`${index}`), port }));
+    const pods = [good, endless, silentPort, long].map((port, index) => ({ ...pod(`${index}`), port }));
     await until(
       'a count',
       () => {
