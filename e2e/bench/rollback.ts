@@ -53,6 +53,10 @@ const { values } = parseArgs({
     rate: { type: 'string', default: '40' },
   },
 });
+for (const name of ['runs', 'rate'] as const) {
+  if (!/^[1-9]\d{0,4}$/.test(values[name]))
+    throw new Error(`--${name}=${values[name]} must be a whole number from 1 to 99999`);
+}
 const chosen = values.case.split(',').map((name) => {
   const found: Case | undefined = Object.hasOwn(cases, name) ? cases[name as keyof typeof cases] : undefined;
   if (found === undefined) throw new Error(`--case: ${name} is none of ${Object.keys(cases).join(', ')}`);

@@ -33,8 +33,8 @@ const yardsticks = {
     elsewhere: 'Fedora: dnf install nginx; macOS: brew install nginx',
     variable: 'SLUICE_NGINX',
     version: { argument: '-v', pattern: /nginx\/(\d+)\.(\d+)/ },
-    // The first stable one whose grpc_pass takes a variable.
-    oldest: [1, 18],
+    // The first stable one that is told on the command line where its errors go.
+    oldest: [1, 20],
   },
 } as const satisfies Record<string, Program>;
 
