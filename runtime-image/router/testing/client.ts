@@ -137,6 +137,11 @@ export function httpLoad(
   );
 }
 
+/** What a call that failed says of it. */
+function messageOf({ headers, trailers }: GrpcAnswer): string {
+  return String(trailers['grpc-message'] ?? headers['grpc-message'] ?? '');
+}
+
 /** gRPC calls, back to back, several at a time over one connection, which is renewed when the router ends it. */
 export function grpcLoad(address: string, clients: number): Load {
   let session: ClientHttp2Session | undefined;
@@ -158,7 +163,9 @@ export function grpcLoad(address: string, clients: number): Load {
       while (answer.refused) answer = await call(current());
       return answer.status < 0
         ? `broken ${answer.code} ${answer.headers[':status']} ${answer.body.length}`
-        : `${answer.status} ${answer.headers['sluice-version']}`;
+        : [answer.status, answer.headers['sluice-version'], messageOf(answer)]
+            .filter((part) => part !== '')
+            .join(' ');
     },
     () => session?.destroy(),
   );
