@@ -2,7 +2,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import type { Pod } from '../scenarios/harness/kinds.ts';
 import type { Manifest } from '../scenarios/harness/kubectl.ts';
-import { type VersionOptions, version } from '../scenarios/harness/manifests.ts';
+import { drilledServer, type VersionOptions, version } from '../scenarios/harness/manifests.ts';
 
 export interface Case {
   readonly name: string;
@@ -23,7 +23,7 @@ const drilled = (
   action: 'unready' | 'wrong',
   probes: NonNullable<VersionOptions['spec']>['probes'] = {},
 ): VersionOptions['spec'] => ({
-  server: { gracePeriod: '5s', env: [{ name: 'SLUICE_DRILL', value: `${action}-after=${drillAfter}` }] },
+  server: { gracePeriod: '5s', ...drilledServer(`${action}-after=${drillAfter}`) },
   probes: { readiness: { period: '1s', failureThreshold: 1 }, ...probes },
 });
 

@@ -5,7 +5,7 @@ import type { ModelSpec } from '../../operator/api/generated/model.ts';
 import type { ModelVersionSpec } from '../../operator/api/generated/model-version.ts';
 import type { Installation } from './harness/installation.ts';
 import { condition, holds } from './harness/kinds.ts';
-import { model, type Partly, version } from './harness/manifests.ts';
+import { drilledServer, model, type Partly, version } from './harness/manifests.ts';
 import type { Session } from './harness/session.ts';
 import { Stage } from './harness/stage.ts';
 
@@ -67,7 +67,7 @@ const cases: readonly Case[] = [
   {
     name: 'a server that ends again and again',
     version: '6.7.0',
-    spec: () => ({ server: { env: [{ name: 'SLUICE_DRILL', value: 'exit-after=0s' }] } }),
+    spec: () => ({ server: drilledServer('exit-after=0s') }),
     reason: 'CrashLoop',
     message: /./,
     within: 45,
@@ -83,7 +83,7 @@ const cases: readonly Case[] = [
   {
     name: 'pods that are never ready',
     version: '6.9.0',
-    spec: () => ({ server: { env: [{ name: 'SLUICE_DRILL', value: 'unready-after=0s' }] } }),
+    spec: () => ({ server: drilledServer('unready-after=0s') }),
     policy: { rollback: { unreadyFor: '2s', startupDeadline: '8s' } },
     reason: 'StartupDeadlineExceeded',
     message: /./,

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ModelSpec } from '../../operator/api/generated/model.ts';
-import { model, type Partly } from './harness/manifests.ts';
+import { drilledServer, model, type Partly } from './harness/manifests.ts';
 import type { Session } from './harness/session.ts';
 import { Stage } from './harness/stage.ts';
 import { watchTraffic } from './harness/traffic.ts';
@@ -16,11 +16,7 @@ const watched = (analysis: Partly<ModelSpec['rollout']['analysis']>) =>
   });
 
 const drill = (name: string, action: string) =>
-  good({
-    version: name,
-    weights: 'v6',
-    spec: { server: { env: [{ name: 'SLUICE_DRILL', value: action }] } },
-  });
+  good({ version: name, weights: 'v6', spec: { server: drilledServer(action) } });
 
 export function liveTraffic(session: () => Session): void {
   test('versions that live traffic convicts', async (t) => {

@@ -1,5 +1,6 @@
 /** Objects that scenarios apply: the example model's, with what a scenario changes. */
 import { readFile } from 'node:fs/promises';
+import { env } from '#contract';
 import type { ModelSpec } from '../../../operator/api/generated/model.ts';
 import type { ModelVersionSpec } from '../../../operator/api/generated/model-version.ts';
 import type { Manifest } from './kubectl.ts';
@@ -58,6 +59,9 @@ export function version({
     },
   };
 }
+
+/** A server that goes bad by itself, such as by `unready-after=5s`; see `env.drill` of the contract. */
+export const drilledServer = (drill: string) => ({ env: [{ name: env.drill, value: drill }] });
 
 /** A Model whose rollouts take a few seconds. */
 export function model(spec: Partly<ModelSpec> = {}, name = 'vad'): Manifest {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { condition, holds } from '../harness/kinds.ts';
 import { kstatus } from '../harness/kstatus.ts';
-import { model, version } from '../harness/manifests.ts';
+import { drilledServer, model, version } from '../harness/manifests.ts';
 import type { Session } from '../harness/session.ts';
 import { Stage } from '../harness/stage.ts';
 import { watchTraffic } from '../harness/traffic.ts';
@@ -11,11 +11,7 @@ import { ask, awaitsApproval, good, latched, podsOf } from './drills.ts';
 import { Recorded } from './recorded.ts';
 
 const drill = (name: string, action: string) =>
-  version({
-    version: name,
-    weights: 'v6',
-    spec: { server: { env: [{ name: 'SLUICE_DRILL', value: action }] } },
-  });
+  version({ version: name, weights: 'v6', spec: { server: drilledServer(action) } });
 
 const gated = (startupDeadline = '60s', serve: 'latest' | (string & {}) = 'latest') =>
   model({
