@@ -4,14 +4,8 @@ import type { ByteShare } from '../byte-budget.ts';
 import { lengthOf } from '../own-buffer.ts';
 import { InferenceError, invalid } from '../protocol/errors.ts';
 import { transferTimeoutMs } from '../time-limits.ts';
-import {
-  answerHeaders,
-  type CallContext,
-  endWithStatus,
-  type Incoming,
-  type Status,
-  succeeded,
-} from './answer.ts';
+import { answerHeaders, type CallContext, endWithStatus, type Incoming, type Status } from './answer.ts';
+import { endWithSuccess } from './ending.ts';
 import { frame, type Message, MessageReader, parseTimeout } from './framing.ts';
 import {
   type Done,
@@ -145,10 +139,7 @@ export class UnaryCall implements UnaryRequest {
     this.#answered = true;
     this.#timer = setTimeout(() => stream.close(constants.NGHTTP2_CANCEL), transferTimeoutMs).unref();
     stream.respond(answerHeaders(this.#context), { waitForTrailers: true });
-    stream.once('wantTrailers', () => stream.sendTrailers(succeeded));
-    const last = pieces.length - 1;
-    for (const piece of pieces.slice(0, last)) stream.write(piece);
-    stream.end(pieces[last]);
+    endWithSuccess(stream, pieces);
   }
 
   /** Ends the call before its handler has heard of it. */
