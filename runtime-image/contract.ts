@@ -152,7 +152,8 @@ export const env = {
   logLevel: 'SLUICE_LOG_LEVEL',
   /**
    * A fire drill, for rehearsing a rollback, counted from the start of serving: `unready-after=20s`, `exit-after=20s`,
-   * `wrong-after=20s`, which is what golden requests are for, `fail-after=20s` or `slow-after=20s`.
+   * `wrong-after=20s`, which is what golden requests are for, `fail-after=20s`,
+   * `fail-late-after=20s` (over gRPC, in trailers) or `slow-after=20s`.
    */
   drill: 'SLUICE_DRILL',
 } as const;

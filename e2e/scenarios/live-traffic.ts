@@ -45,6 +45,30 @@ export function liveTraffic(session: () => Session): void {
       await world.until('it to be parked', () => podsOf(stage, '6.0.0').length === 0);
     });
 
+    await t.test(
+      'only its servers know that its requests fail: it is rolled back by their count',
+      async () => {
+        const load = await stage.steadyLoad(20, '-3');
+        const [rest, grpc] = load.loads;
+        // A status in trailers: to routers it is an answer like any other.
+        await stage.apply(drill('6.2.0', 'fail-late-after=0s'));
+        const { reason, message } = await latched(stage, '6.2.0', 90_000);
+        assert.equal(reason, 'ErrorRate');
+        assert.match(
+          message,
+          /^\d+(\.\d+)? ?% of \d+ requests failed by its servers' own count, 0(\.0+)? ?% of stable's \d+/,
+        );
+        assert.deepEqual(traffic.weights('6.2.0'), [50, 0]);
+        await stage.serves('vad', '5.0.0');
+        await load.more(20);
+        assert.equal((await rest!.stop()).errors, 0, 'what is answered over REST does not fail');
+        const { versions } = await grpc!.stop();
+        assert.equal(versions['5.0.0']?.errors, 0, 'stable answered all that it got');
+        assert.ok((versions['6.2.0']?.errors ?? 0) > 0);
+        await world.until('it to be parked', () => podsOf(stage, '6.2.0').length === 0);
+      },
+    );
+
     await t.test('its answers are late: it is rolled back, and no request is lost', async () => {
       await stage.apply(watched({ minRequests: 20, latency: { quantile: 0.5, maxRatio: 2 } }));
       const load = await stage.steadyLoad(20, '-2');

@@ -63,7 +63,7 @@ describe('readConfig', () => {
     [
       env.drill,
       'unready-after=',
-      /is not ACTION-after=DURATION, where ACTION is one of unready, wrong, fail, slow, exit/,
+      /is not ACTION-after=DURATION, where ACTION is one of unready, wrong, fail, fail-late, slow, exit/,
     ],
     [env.drill, 'explode', /is not ACTION-after/],
     [env.artifactSha256, 'abc', /is not 64 hexadecimal digits/],

@@ -17,7 +17,7 @@ import { Failure } from '../termination.ts';
 import { type Provider, providers } from './execution/messages.ts';
 import type { BatchLimits } from './execution/queue.ts';
 
-const drills = ['unready', 'wrong', 'fail', 'slow', 'exit'] as const;
+const drills = ['unready', 'wrong', 'fail', 'fail-late', 'slow', 'exit'] as const;
 
 /** A fire drill: what to do, and how long after the start of serving. */
 export interface Drill {

@@ -13,6 +13,7 @@ const announcements: Readonly<Record<Drill['action'], string>> = {
   unready: 'the readiness probe will fail',
   wrong: 'answers will be wrong',
   fail: 'requests will fail',
+  'fail-late': 'gRPC requests will fail after their answers have begun',
   slow: 'answers will be slow',
   exit: 'the process will exit',
 };
@@ -20,6 +21,7 @@ const announcements: Readonly<Record<Drill['action'], string>> = {
 const misbehaviours: Readonly<Record<Misbehaviour, string>> = {
   wrong: 'answers are wrong',
   fail: 'requests fail',
+  'fail-late': 'gRPC requests fail after their answers have begun',
   slow: 'answers are slow',
 };
 

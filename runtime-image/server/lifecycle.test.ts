@@ -305,6 +305,20 @@ describe('the life of a server', { concurrency: 2 }, () => {
     assert.equal((await fetch(`${http}/v2/health/ready`)).status, 200);
   });
 
+  it('drills late failures: over gRPC requests fail, over REST they are answered', async () => {
+    await using server = serve(perceptron([4, 4]), { [env.drill]: 'fail-late-after=300ms' });
+    const { http, grpc } = await server.logged('listening');
+    await server.logged('DRILL: gRPC requests fail after their answers have begun from now on');
+    const client = inferenceClient(String(grpc));
+    const data = new Float32Array(4);
+    await assert.rejects(client.infer(requestOf(data, [1, 4])), /INTERNAL: a fire drill/);
+    client.close();
+    const body = JSON.stringify({
+      inputs: [{ name: 'x', datatype: 'FP32', shape: [1, 4], data: [...data] }],
+    });
+    assert.equal((await fetch(`http://${http}/v2/models/m/infer`, { method: 'POST', body })).status, 200);
+  });
+
   it('drills slowness: answers are right, and late', async () => {
     await using server = serve(undefined, { [env.drill]: 'slow-after=300ms' });
     const http = `http://${(await server.logged('listening'))['http']}`;

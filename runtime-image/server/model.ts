@@ -33,7 +33,7 @@ export interface Exchange {
 }
 
 /** What a model does whose weights are bad, or whose GPU is. */
-export type Misbehaviour = 'wrong' | 'fail' | 'slow';
+export type Misbehaviour = 'wrong' | 'fail' | 'fail-late' | 'slow';
 
 /** What a slow answer takes longer. */
 const slowMs = 300;
@@ -91,9 +91,14 @@ export class ServedModel {
     this.changed();
   }
 
-  /** Every answer is wrong, fails or is slow from now on. */
+  /** Every answer is wrong, fails or is slow from now on; `fail-late` is for those over gRPC. */
   misbehave(how: Misbehaviour): void {
     this.#misbehaviour = how;
+  }
+
+  /** What fails over gRPC says so after its answer has begun, as a server does that streams it: no router sees that. */
+  get failsLate(): boolean {
+    return this.#misbehaviour === 'fail-late';
   }
 
   get ready(): boolean {
@@ -174,7 +179,8 @@ export class ServedModel {
       const limits = { ...options, timeoutMs: shorter(options.timeoutMs, request.timeoutMs) };
       const { outputs, queueMs, computeMs } = await engine.infer(planned, limits);
       if (this.#misbehaviour === 'slow') await pause(slowMs);
-      if (this.#misbehaviour === 'fail') throw new InferenceError('Internal', 'a fire drill lets it fail');
+      if (this.#misbehaviour === 'fail' || (this.failsLate && protocol === 'grpc'))
+        throw new InferenceError('Internal', 'a fire drill lets it fail');
       answer(
         { id: request.id, outputs: this.#misbehaviour === 'wrong' ? outputs.map(spoilt) : outputs },
         request,

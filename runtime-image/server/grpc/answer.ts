@@ -25,6 +25,8 @@ export interface CallContext {
   readonly onRefused: (path: string, error: InferenceError) => void;
   /** Headers of every answer. */
   readonly headers: Readonly<Record<string, string>>;
+  /** Whether what fails says so after the headers of an answer, for a fire drill. */
+  readonly failsLate?: () => boolean;
 }
 
 /** One stream of HTTP/2 with what its first headers said. */
@@ -49,11 +51,18 @@ export function trailersOf({ code, message }: Status): OutgoingHttpHeaders {
   return { 'grpc-status': String(code), 'grpc-message': encodeStatusText(message) };
 }
 
-/** Answers with a status alone, in the one block of headers that there is then. */
+/** Answers with a status alone, in the one block of headers that there is then; but for a drill, in trailers. */
 export function endWithStatus(stream: ServerHttp2Stream, context: CallContext, status: Status): void {
   if (stream.destroyed || stream.closed || stream.headersSent) return;
+  if (context.failsLate?.()) return endLate(stream, context, status);
   stream.respond({ ...answerHeaders(context), ...trailersOf(status) }, { endStream: true });
   refuseRest(stream);
+}
+
+function endLate(stream: ServerHttp2Stream, context: CallContext, status: Status): void {
+  stream.respond(answerHeaders(context), { waitForTrailers: true });
+  stream.once('wantTrailers', () => stream.sendTrailers(trailersOf(status)));
+  stream.resume().end();
 }
 
 /** Answers what is no gRPC with a status of HTTP. */

@@ -51,7 +51,8 @@ export function createGrpcServer(options: GrpcOptions): GrpcTransport {
   const onRefused = (path: string, error: InferenceError) => {
     if (path === inferPath) model.refused('grpc', error);
   };
-  const server = new GrpcTransport({ maxRequestBytes, budget, headers, now, onRefused });
+  const failsLate = () => model.failsLate;
+  const server = new GrpcTransport({ maxRequestBytes, budget, headers, now, onRefused, failsLate });
   server.addService(ownInfer(protocol[serviceName] as ServiceDefinition), handlers(options));
   const health = new HealthImplementation();
   // The two libraries ask nothing of a server but this one method.

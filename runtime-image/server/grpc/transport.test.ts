@@ -27,7 +27,7 @@ interface World extends AsyncDisposable {
   readonly client: Client;
 }
 
-async function start(budgetBytes = 2 ** 20): Promise<World> {
+async function start(budgetBytes = 2 ** 20, failsLate = false): Promise<World> {
   const budget = new ByteBudget(budgetBytes);
   const transport = new GrpcTransport({
     maxRequestBytes: 2048,
@@ -35,6 +35,7 @@ async function start(budgetBytes = 2 ** 20): Promise<World> {
     headers: { 'x-test': 'yes' },
     now: () => performance.now(),
     onRefused: () => undefined,
+    failsLate: () => failsLate,
   });
   const held: { call: UnaryRequest; done: Done }[] = [];
   transport.addService(
@@ -199,6 +200,25 @@ describe('the gRPC transport', { timeout: 60_000 }, () => {
       code: status.NOT_FOUND,
       details: 'naïve',
     });
+  });
+
+  it('carries it in headers alone, where routers see it; in a drill after the headers', async () => {
+    for (const late of [false, true]) {
+      await using own = await start(2 ** 20, late);
+      const session = connect(`http://${own.address}`);
+      const stream = session.request({
+        ':method': 'POST',
+        ':path': '/test.Test/Fail',
+        'content-type': 'application/grpc',
+      });
+      stream.end(Buffer.concat(frame([Buffer.from('x')])));
+      const seen: unknown[] = [];
+      stream.on('response', (headers) => seen.push(headers['grpc-status']));
+      stream.on('trailers', (trailers) => seen.push(trailers['grpc-status']));
+      await new Promise((resolve) => stream.once('close', resolve).resume());
+      assert.deepEqual(seen, late ? [undefined, '5'] : ['5']);
+      session.close();
+    }
   });
 
   it('tells a handler of the time limit, and that the client is gone', async () => {
