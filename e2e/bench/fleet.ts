@@ -17,11 +17,9 @@ const restMs = 5_000;
 /** So many answers in a row that one of a former share would have been seen. */
 const inARow = 5;
 
-/** File descriptors that HAProxy wants: two for each pod and protocol, with places for gRPC in powers of two. */
+/** File descriptors that HAProxy wants: one for each port and for each pod and protocol, and what its connections need. */
 function descriptorsFor(models: number): number {
-  const perModel = versions.length * pods.length;
-  const places = pods.length * 2 ** Math.ceil(Math.log2(models * versions.length * 1.25));
-  return 2 * (places + models * perModel) + 1_100;
+  return routerPorts.maxModels + 2 * models * versions.length * pods.length + 2_048;
 }
 
 /** As many models, of those wanted, as the machine's limit of open files allows; tells when they are fewer. */

@@ -52,17 +52,27 @@ const lastPort = routerPorts.firstModel + routerPorts.maxModels - 1;
 
 /** Connections to take at most; one more waits in the kernel. */
 const mostConnections = 20_000;
-/** Below this HAProxy had better refuse to start, and say why. */
+/** With fewer it is better not to start, and to say why. */
 const fewestConnections = 256;
+/** For commands, logs, idle connections, and checks of servers that come later. */
+const spareDescriptors = 1024;
 
 /**
- * Connections that the descriptors allow, at two each. HAProxy does not start unless there are two more for every
- * checked server; the rest is for listeners, commands and servers that come later.
+ * Connections that the descriptors allow, at two each: beside them each listener has one, and each server has one while it
+ * is checked. HAProxy's own count, by which it would refuse to start, is not asked (`no strict-limits`): it has two for each
+ * server with a check and a port for it, also for places where there is no server.
+ *
+ * @throws Error when they do not suffice
  */
-export function connectionsFor(state: State, descriptors: number): number {
-  const checked = state.pool * state.places + state.servers.length;
-  const affordable = Math.floor((descriptors - routerPorts.maxModels - 2 * checked - 1024) / 2);
-  return Math.max(fewestConnections, Math.min(mostConnections, affordable));
+export function connectionsFor({ servers }: State, descriptors: number): number {
+  const beside = routerPorts.maxModels + servers.length + spareDescriptors;
+  const affordable = Math.floor((descriptors - beside) / 2);
+  if (affordable < fewestConnections)
+    throw new Error(
+      `HAProxy may have ${descriptors} files open, and wants ${beside + 2 * fewestConnections} for ${servers.length} servers: ` +
+        "raise the hard limit of the router's container (ulimit -Hn)",
+    );
+  return Math.min(mostConnections, affordable);
 }
 
 /** `bind` lines for ranges of ports. */
@@ -120,6 +130,7 @@ function preamble(state: State, limits: Limits): string {
       : '';
   return `global
   maxconn ${connectionsFor(state, limits.descriptors)}
+  no strict-limits
   nbthread ${limits.threads}
   hard-stop-after ${limits.hardStopAfter}s
   stats socket unix@${files.cli} mode 600 level admin expose-fd listeners

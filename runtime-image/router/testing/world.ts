@@ -1,6 +1,6 @@
 /** A router with pods and without a cluster: inputs are set by hand, everything else is real. */
 import { spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import winston from 'winston';
@@ -32,7 +32,7 @@ export class World {
   #addresses = 0;
   #inputs: Inputs = { models: [], endpoints: [] };
 
-  private constructor(folder: string, binary: string, threads: number) {
+  private constructor(folder: string, binary: string, threads: number, descriptors: number) {
     this.#prefix = `127.${net}.${++count}`;
     this.address = `${this.#prefix}.254`;
     this.#folder = folder;
@@ -40,7 +40,7 @@ export class World {
     this.#limits = {
       bind: this.address,
       threads,
-      descriptors: 16_000,
+      descriptors,
       hardStopAfter: 20,
     };
     this.latency = new Latency((slot) => {
@@ -51,9 +51,13 @@ export class World {
     this.monitor = new Monitor(this.agent, this.latency, winston.createLogger({ silent: true }));
   }
 
-  static async start({ threads = 2 } = {}): Promise<World> {
+  /** @param descriptors given: the limit of open files that HAProxy really has */
+  static async start(options: { threads?: number; descriptors?: number } = {}): Promise<World> {
+    const { threads = 2, descriptors } = options;
     const folder = await mkdtemp(join(tmpdir(), 'sluice-router-'));
-    const world = new World(folder, await findHaproxy(), threads);
+    const haproxy = await findHaproxy();
+    const binary = descriptors === undefined ? haproxy : await limited(folder, haproxy, descriptors);
+    const world = new World(folder, binary, threads, descriptors ?? 16_000);
     await world.agent.start();
     world.monitor.start();
     return world;
@@ -146,4 +150,11 @@ export class World {
     await Promise.all(this.pods.map((pod) => pod.kill()));
     await rm(this.#folder, { recursive: true, force: true });
   }
+}
+
+/** A program that starts another which cannot open more files than so many. @returns its path */
+async function limited(folder: string, program: string, descriptors: number): Promise<string> {
+  const path = join(folder, 'limited');
+  await writeFile(path, `#!/bin/sh\nulimit -n ${descriptors}\nexec '${program}' "$@"\n`, { mode: 0o700 });
+  return path;
 }
