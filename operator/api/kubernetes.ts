@@ -77,6 +77,8 @@ export interface Pod extends KubernetesObject {
     readonly reason?: string;
     readonly message?: string;
     readonly podIP?: string;
+    /** Node on which the scheduler makes room for it by evicting pods of less priority. */
+    readonly nominatedNodeName?: string;
     readonly conditions?: readonly StatusCondition[];
     readonly initContainerStatuses?: readonly ContainerStatus[];
     readonly containerStatuses?: readonly ContainerStatus[];
@@ -117,6 +119,10 @@ export const isTerminating = (object: KubernetesObject): boolean =>
 export const isReady = (pod: Pod): boolean =>
   !isTerminating(pod) &&
   (pod.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') ?? false);
+
+/** Whether the pod is over, though the object is still there. */
+export const isFinished = ({ status }: Pod): boolean =>
+  status?.phase === 'Succeeded' || status?.phase === 'Failed';
 
 /** Whether `object` belongs to the owner with this UID. */
 export const isOwnedBy = (object: KubernetesObject, uid: string): boolean =>

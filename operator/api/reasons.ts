@@ -65,6 +65,8 @@ export const progressReasons = {
   PodsStarting: 'pods are starting',
   Parked: 'scaled to zero; no traffic',
   Warm: 'kept running for an instant rollback',
+  /** Versions with a part in serving found no room; this one has none and is not needed for a way back. */
+  GaveWay: 'scaled to zero to make room for another version of the model',
   Idle: 'not selected; scaled to zero soon',
   NotSelected: 'no Model selects this version',
   RolloutInProgress: 'the version is being rolled out',

@@ -7,7 +7,8 @@ import type { ModelVersion } from '../api/generated/model-version.ts';
 import { optional } from '../api/optional.ts';
 import type { RoutePlans } from './gateway-routes.ts';
 import type { ModelObserved } from './observed.ts';
-import { type Part, partOf, releasable, roleOf } from './roles.ts';
+import { makeRoom, type Room, type Tenant } from './places.ts';
+import { isNeeded, type Part, partOf, releasable, roleOf } from './roles.ts';
 import type { Seen } from './see.ts';
 import type { Share } from './shares.ts';
 import type { TrafficDecision } from './traffic.ts';
@@ -36,9 +37,7 @@ export interface EndpointChildren {
   readonly pinnable: readonly ModelVersion[];
 }
 
-export interface ChildrenDecision {
-  /** By version. */
-  readonly parts: ReadonlyMap<string, Part>;
+export interface ChildrenDecision extends Room {
   /** Versions whose Deployment and Service are to go. */
   readonly released: ReadonlySet<string>;
   readonly workloads: readonly Workload[];
@@ -50,35 +49,41 @@ export function decideChildren(
   spec: ModelSpec,
   now: number,
 ): ChildrenDecision {
-  const parts = partsOf(seen, traffic, spec, now);
+  const room = makeRoom(tenantsOf(seen, traffic, spec, now), now);
+  const { parts } = room;
   const released = releasable(
     [...parts]
       .filter(([version]) => seen.get(version)!.blocked === undefined)
       .map(([version, part]) => [version, part, seen.get(version)!.observed.pods.length]),
     spec.retention.keep,
   );
-  return { parts, released, workloads: workloadsOf(seen, parts, released) };
+  return { ...room, released, workloads: workloadsOf(seen, parts, released) };
 }
 
-function partsOf(
+function tenantsOf(
   seen: ReadonlyMap<string, Seen>,
   { rollout: { state }, target, leads, policy, hasTraffic, settled }: TrafficDecision,
-  spec: ModelSpec,
+  { retention }: ModelSpec,
   now: number,
-): ReadonlyMap<string, Part> {
+): Tenant[] {
   const bakingUntil = (state.stableSince ?? Number.NEGATIVE_INFINITY) + policy.bakeMs;
-  return new Map(
-    [...seen].map(([name, version]) => {
-      const { status } = version.observed.object;
-      const role = roleOf(version, state, target, leads, spec.retention, bakingUntil, now);
-      const standing = {
-        ...optional('idleSince', status?.idleSince === undefined ? undefined : Date.parse(status.idleSince)),
-        running: (version.observed.deployment?.spec?.replicas ?? 0) > 0,
-        mayHaveTraffic: !settled || hasTraffic(name),
-      };
-      return [name, partOf(role, standing, spec.retention, now)];
-    }),
-  );
+  return [...seen].map(([name, facts]) => {
+    const { status } = facts.observed.object;
+    const needed = isNeeded(name, state, bakingUntil, now);
+    const role = roleOf(facts, state, target, leads, retention, needed);
+    const standing = {
+      ...optional('idleSince', status?.idleSince === undefined ? undefined : Date.parse(status.idleSince)),
+      running: (facts.observed.deployment?.spec?.replicas ?? 0) > 0,
+      mayHaveTraffic: !settled || hasTraffic(name),
+      needed,
+      ...optional(
+        'gaveWay',
+        status?.gaveWay === undefined ? undefined : { ...status.gaveWay, at: Date.parse(status.gaveWay.at) },
+      ),
+    };
+    const free = !standing.mayHaveTraffic && facts.blocked === undefined;
+    return { facts, part: partOf(role, standing, retention, now), free };
+  });
 }
 
 /**

@@ -6,6 +6,7 @@ import type { Model } from '../api/generated/model.ts';
 import type { ModelVersion, ModelVersionStatus } from '../api/generated/model-version.ts';
 import { podFailureReasons, type Reason, versionFailureReasons } from '../api/reasons.ts';
 import type { VersionObserved } from './observed.ts';
+import { gaveWayText, type Part } from './roles.ts';
 import type { RolloutEvent } from './rollout/types.ts';
 import { lackOf } from './starts.ts';
 
@@ -44,6 +45,22 @@ export function providerEvents(
   const lack = lackOf(now);
   if (lack === undefined || lack.message === lackOf(before)?.message) return [];
   return [{ about, type: 'Warning', ...lack }];
+}
+
+/** A version that gives way to another one: about it, and about the model. */
+export function roomEvents(
+  model: Model | undefined,
+  version: ModelVersion,
+  { gaveWay }: Part,
+): DecidedEvent[] {
+  if (gaveWay === undefined || version.status?.gaveWay !== undefined) return [];
+  const message = `${version.spec.version} is ${gaveWayText(gaveWay)}`;
+  return [version, ...(model === undefined ? [] : [model])].map((about) => ({
+    about,
+    type: 'Normal',
+    reason: 'GaveWay',
+    message,
+  }));
 }
 
 /** One warning when `Ready` begins to be false for a failure, or changes from one failure to another. */

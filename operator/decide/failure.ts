@@ -205,12 +205,18 @@ function podFailed(pod: Pod): Failure | undefined {
   };
 }
 
+/** What the scheduler says of a pod for which it has found no node; undefined for any other pod. */
+export function unscheduled({ status }: Pod): { readonly message?: string } | undefined {
+  const scheduled = status?.conditions?.find((condition) => condition.type === 'PodScheduled');
+  return scheduled?.status === 'False' && scheduled.reason === 'Unschedulable' ? scheduled : undefined;
+}
+
 function unschedulable(pod: Pod): Failure | undefined {
-  const scheduled = pod.status?.conditions?.find((condition) => condition.type === 'PodScheduled');
-  if (scheduled?.status !== 'False' || scheduled.reason !== 'Unschedulable') return undefined;
+  const said = unscheduled(pod);
+  if (said === undefined) return undefined;
   return {
     reason: 'Unschedulable',
-    message: scheduled.message ?? 'no node can take the pod',
+    message: said.message ?? 'no node can take the pod',
     pod: pod.metadata.name,
     terminal: false,
   };

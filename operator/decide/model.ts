@@ -7,7 +7,7 @@ import { isTerminating } from '../api/kubernetes.ts';
 import { implicitLabel } from '../api/labels.ts';
 import { optional } from '../api/optional.ts';
 import { decideChildren, type EndpointChildren, endpointChildren, type Workload } from './children.ts';
-import { changeEvents, type DecidedEvent, providerEvents, rolloutEvents } from './events.ts';
+import { changeEvents, type DecidedEvent, providerEvents, rolloutEvents, roomEvents } from './events.ts';
 import { modelStatus, patienceOf, problemOf } from './model-status.ts';
 import type { ModelObserved } from './observed.ts';
 import { requestsOf } from './requests.ts';
@@ -39,7 +39,7 @@ export function decideModel(observed: ModelObserved, now: number): ModelDecision
   const { seen, duplicates } = see(observed);
   const traffic = decideTraffic(observed, seen, model, now);
   const { policy, target, rollout, leads, routed, rules, routers, endpoint, judgement, generation } = traffic;
-  const { parts, released, workloads } = decideChildren(seen, traffic, spec, now);
+  const { parts, released, workloads, wakeAt } = decideChildren(seen, traffic, spec, now);
   const obstacle = problemOf(
     observed,
     endpoint,
@@ -97,10 +97,13 @@ export function decideModel(observed: ModelObserved, now: number): ModelDecision
       ...[...seen.values()].flatMap(({ observed: version }) =>
         providerEvents(version, versionStatuses.get(version.object)?.server),
       ),
+      ...[...seen.values()].flatMap(({ version, observed: { object } }) =>
+        roomEvents(model, object, parts.get(version)!),
+      ),
     ],
     ...optional(
       'requeueAfterMs',
-      soonest(rollout, parts, [patientUntil, ...endpoint.wakes], policy.bakeMs, now),
+      soonest(rollout, parts, [patientUntil, wakeAt, ...endpoint.wakes], policy.bakeMs, now),
     ),
   };
 }

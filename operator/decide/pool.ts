@@ -1,6 +1,6 @@
 import { conditionsFrom, type Findings, no, yes } from '../api/conditions.ts';
 import type { GPUPool, GPUPoolStatus } from '../api/generated/gpu-pool.ts';
-import { isTerminating, type Node, type Pod } from '../api/kubernetes.ts';
+import { isFinished, isTerminating, type Node, type Pod } from '../api/kubernetes.ts';
 
 /** Everything a pool's status depends on. */
 export interface PoolObserved {
@@ -21,7 +21,10 @@ export function decidePool({ pool, nodes, podsOn }: PoolObserved, now: number): 
     resource === undefined
       ? 0
       : sum(usable, (node) =>
-          sum(podsOn(node.metadata.name).filter(holdsResources), (pod) => requested(pod, resource)),
+          sum(
+            podsOn(node.metadata.name).filter((pod) => !isFinished(pod)),
+            (pod) => requested(pod, resource),
+          ),
         );
   const what = resource === undefined ? 'no GPUs' : `${capacity - allocated} of ${capacity} ${resource} free`;
   const ready =
@@ -58,9 +61,6 @@ function isUsable(node: Node): boolean {
   if (isTerminating(node) || node.spec?.unschedulable === true) return false;
   return node.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') ?? false;
 }
-
-const holdsResources = (pod: Pod): boolean =>
-  pod.status?.phase !== 'Succeeded' && pod.status?.phase !== 'Failed';
 
 const requested = (pod: Pod, resource: string): number =>
   sum(pod.spec?.containers ?? [], (container) => count(container.resources?.requests?.[resource]));

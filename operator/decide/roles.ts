@@ -2,6 +2,7 @@
 
 import { milliseconds } from '../api/duration.ts';
 import type { ModelRetention } from '../api/generated/model.ts';
+import { optional } from '../api/optional.ts';
 import { isLatched } from './rollout/draft.ts';
 import type { RolloutState } from './rollout/state.ts';
 import type { Target, VersionFacts } from './rollout/types.ts';
@@ -16,7 +17,21 @@ export interface Part {
   readonly idleSince?: number;
   /** When it is scaled to zero if nothing changes. */
   readonly parksAt?: number;
+  /** Whether it stands by for a stable version that may have to be returned from, or is in trouble. */
+  readonly needed?: true;
+  readonly gaveWay?: GaveWay;
 }
+
+/** That a version was parked before its time. */
+export interface GaveWay {
+  /** The version that found no room. */
+  readonly to: string;
+  /** Pods that had room. */
+  readonly pods: number;
+  readonly at: number;
+}
+
+export const gaveWayText = ({ to }: GaveWay): string => `scaled to zero to make room for ${to}`;
 
 /** What roles depend on besides the rollout. */
 export interface Standing {
@@ -26,6 +41,8 @@ export interface Standing {
   readonly running: boolean;
   /** Whether routers may still send requests to it. */
   readonly mayHaveTraffic: boolean;
+  readonly needed: boolean;
+  readonly gaveWay?: GaveWay;
 }
 
 /** The versions that have nothing left to keep children for: parked, and more than `keep` have been parked since. */
@@ -51,8 +68,7 @@ export function roleOf(
   target: Target,
   leads: ReadonlySet<string>,
   retention: ModelRetention,
-  bakingUntil: number,
-  now: number,
+  needed: boolean,
 ): Role {
   if (state.stable === facts.version) return 'stable';
   if (isLatched(state.latched, facts)) return 'failed';
@@ -60,22 +76,25 @@ export function roleOf(
   if (target.kind === 'split' && target.parts.some((part) => part.version === facts.version)) return 'member';
   if (leads.has(facts.version)) return 'routed';
   const rank = state.previous.indexOf(facts.version);
-  // While stable may have to be returned from, or is in trouble, the version before it stands by, parked or not.
-  const needed = now < bakingUntil || state.stableUnreadySince !== undefined;
-  const kept = Math.max(retention.warm, needed ? 1 : 0);
-  return rank >= 0 && rank < kept ? 'warm' : 'idle';
+  return needed || (rank >= 0 && rank < retention.warm) ? 'warm' : 'idle';
 }
 
+/** While stable may have to be returned from, or is in trouble, the version before it stands by, parked or not. */
+export const isNeeded = (version: string, state: RolloutState, bakingUntil: number, now: number): boolean =>
+  state.previous[0] === version && (now < bakingUntil || state.stableUnreadySince !== undefined);
+
 /**
- * Whether the version has pods. One without a part in serving keeps them for `parkAfter`, and for as long as a
- * router may still send it requests.
+ * Whether the version has pods. One without a part in serving keeps them for `parkAfter`, unless it gave way to another one, and for
+ * as long as a router may still send it requests. One that gave way is not warm again before it has had a part.
  */
 export function partOf(role: Role, standing: Standing, retention: ModelRetention, now: number): Part {
-  if (role !== 'idle' && role !== 'failed') return { role, runs: true };
-  if (!standing.running && standing.idleSince === undefined) return { role, runs: false };
+  const { running, mayHaveTraffic, needed, gaveWay } = standing;
+  const spare = role === 'idle' || role === 'failed' || (role === 'warm' && !needed);
+  if (role === 'warm' && needed) return { role, runs: true, needed };
+  if (!spare || (role === 'warm' && gaveWay === undefined)) return { role, runs: true };
+  if (!running && standing.idleSince === undefined) return { role, runs: false };
   const idleSince = standing.idleSince ?? now;
-  const parksAt = idleSince + milliseconds(retention.parkAfter);
-  if (!standing.running) return { role, runs: false, idleSince };
-  const runs = now < parksAt || standing.mayHaveTraffic;
-  return runs ? { role, runs, idleSince, parksAt } : { role, runs, idleSince };
+  const parksAt = gaveWay?.at ?? idleSince + milliseconds(retention.parkAfter);
+  const runs = running && (now < parksAt || mayHaveTraffic);
+  return { role, runs, idleSince, ...(runs ? { parksAt } : {}), ...optional('gaveWay', gaveWay) };
 }

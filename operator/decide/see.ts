@@ -8,6 +8,7 @@ import { contentHash } from './content-hash.ts';
 import { type Failure, workloadFailure } from './failure.ts';
 import type { ModelObserved, VersionObserved } from './observed.ts';
 import { placementProblem } from './placement.ts';
+import { placesOf } from './places.ts';
 import type { Choice } from './target.ts';
 import { compareVersions } from './version-order.ts';
 
@@ -60,6 +61,7 @@ function seeVersion(version: VersionObserved, observed: ModelObserved): Seen {
     wanted,
     ready,
     established: ready >= wanted ? wanted : Math.min(object.status?.establishedReplicas ?? wanted, wanted),
+    places: placesOf(version),
     ...optional('targetConcurrency', object.spec.scaling?.targetConcurrency),
     ...optional('failure', rejection(version) ?? workloadFailure(current, deployment)),
     ...optional('blocked', childConflict(version) ?? place ?? goldenTooLarge(version)),

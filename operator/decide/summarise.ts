@@ -6,7 +6,7 @@
 import { type Finding, type Findings, no, unknown, yes } from '../api/conditions.ts';
 import type { Reason } from '../api/reasons.ts';
 import type { Failure } from './failure.ts';
-import type { Part } from './roles.ts';
+import { gaveWayText, type Part } from './roles.ts';
 import { hasTooFew } from './rollout/draft.ts';
 import type { Candidate, Latch } from './rollout/state.ts';
 import type { Overdue, VersionFacts } from './rollout/types.ts';
@@ -91,9 +91,10 @@ function workloadOf(summary: VersionSummary): Finding {
   const { facts, part } = summary;
   const trouble = facts.blocked ?? facts.failure;
   if (!part.runs && facts.ready === 0) {
-    return facts.blocked === undefined
+    if (facts.blocked !== undefined) return no(facts.blocked.reason, facts.blocked.message);
+    return part.gaveWay === undefined
       ? no('Parked', 'scaled to zero')
-      : no(facts.blocked.reason, facts.blocked.message);
+      : no('GaveWay', gaveWayText(part.gaveWay));
   }
   if (facts.ready >= facts.wanted) return yes('PodsReady', startsText(summary));
   return trouble === undefined
@@ -143,6 +144,7 @@ function versionReady(summary: VersionSummary, workload: Finding): Finding {
   if (latch !== undefined) return no(latch.reason as Reason, latch.message);
   if (facts.blocked !== undefined) return no(facts.blocked.reason, facts.blocked.message);
   if (delayed !== undefined) return no(delayed.reason, delayed.message);
+  if (part.gaveWay !== undefined) return yes('GaveWay', `not selected; ${gaveWayText(part.gaveWay)}`);
   switch (part.role) {
     case 'candidate': {
       if (overdue !== undefined) return no(overdue.reason, overdue.message);

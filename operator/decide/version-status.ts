@@ -7,6 +7,7 @@ import { isTerminating, type Pod } from '../api/kubernetes.ts';
 import { optional } from '../api/optional.ts';
 import { type Failure, parseTermination } from './failure.ts';
 import type { VersionObserved } from './observed.ts';
+import { placesOf } from './places.ts';
 import { handledRetry } from './requests.ts';
 import type { Part } from './roles.ts';
 import type { RolloutOutput, Target } from './rollout/types.ts';
@@ -68,6 +69,12 @@ export function versionStatus(version: Seen, part: Part, context: VersionContext
       'idleSince',
       part.idleSince === undefined ? undefined : new Date(part.idleSince).toISOString(),
     ),
+    ...optional(
+      'gaveWay',
+      part.gaveWay === undefined
+        ? undefined
+        : { ...part.gaveWay, at: new Date(part.gaveWay.at).toISOString() },
+    ),
     ...optional('artifact', artifact),
     ...optional('server', server),
     ...optional('lastFailure', lastFailure(version, latch, now)),
@@ -94,7 +101,8 @@ function delayOf({ version }: Seen, part: Part, { rollout, target, paused }: Ver
 }
 
 /** The status of a ModelVersion whose version another one has. */
-export function duplicateStatus({ object }: VersionObserved, owner: Seen, now: number): ModelVersionStatus {
+export function duplicateStatus(twin: VersionObserved, owner: Seen, now: number): ModelVersionStatus {
+  const { object } = twin;
   const { version, model, replicas } = object.spec;
   const generation = object.metadata.generation ?? 0;
   const blocked: Failure = {
@@ -103,7 +111,15 @@ export function duplicateStatus({ object }: VersionObserved, owner: Seen, now: n
     terminal: true,
   };
   const findings = summariseVersion({
-    facts: { version, contentHash: '', wanted: replicas, established: replicas, ready: 0, blocked },
+    facts: {
+      version,
+      contentHash: '',
+      wanted: replicas,
+      established: replicas,
+      ready: 0,
+      places: placesOf(twin),
+      blocked,
+    },
     part: { role: 'idle', runs: false },
     weight: 0,
     routed: false,
@@ -172,7 +188,7 @@ function phaseOf(version: Seen, part: Part, { state }: RolloutOutput): string {
     case 'routed':
       return version.ready === 0 ? 'Starting' : 'Routed';
     case 'warm':
-      return 'Warm';
+      return part.runs ? 'Warm' : 'Parked';
     case 'failed':
       return 'Failed';
     case 'idle':

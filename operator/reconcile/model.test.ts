@@ -85,6 +85,23 @@ describe('a reconcile', () => {
     );
   });
 
+  it('tells what happened though a status cannot be written', async () => {
+    const world = cluster();
+    await rollout(world);
+    const before = world.told.map(({ reason, message }) => `${reason} ${message}`);
+    const disturbed = cluster();
+    let refused = 0;
+    disturbed.fault = (write, when) => {
+      if (when === 'before' && write === 'status ModelVersion vad-5.0.0' && refused++ % 2 === 0) {
+        throw new Error('conflict');
+      }
+    };
+    await rollout(disturbed);
+    assert.ok(refused > 2);
+    const told = new Set(disturbed.told.map(({ reason, message }) => `${reason} ${message}`));
+    for (const event of before) assert.ok(told.has(event), event);
+  });
+
   it('publishes shares before it touches pods', async () => {
     const world = cluster();
     await rollout(world);

@@ -120,10 +120,16 @@ async function deleteOwn(
   if (child !== undefined && isOwnedBy(child, owner.metadata.uid ?? '')) await writer.delete(child);
 }
 
-/** Writes the versions' statuses, then tells what happened, then says when to come back. */
+/**
+ * Writes the versions' statuses, then tells what happened, then says when to come back. It is told whatever becomes of the
+ * statuses: the next visit, which reads what has been written of them, would not tell it.
+ */
 async function report({ writer, events }: Ports, decision: ModelDecision): Promise<Outcome> {
-  for (const [version, status] of decision.versionStatuses) await writer.writeStatus(version, status);
-  for (const event of decision.events) events.emit(event);
+  try {
+    for (const [version, status] of decision.versionStatuses) await writer.writeStatus(version, status);
+  } finally {
+    for (const event of decision.events) events.emit(event);
+  }
   return decision.requeueAfterMs === undefined ? {} : { requeueAfterMs: decision.requeueAfterMs };
 }
 

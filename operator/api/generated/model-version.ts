@@ -266,6 +266,11 @@ export interface ModelVersionStatus {
   readonly handledRetry?: string;
   /** When the version last lost its part in serving. */
   readonly idleSince?: string;
+  /**
+   * Present when its pods were given up before their time, since another version of the model found no room.
+   * The version stays parked until it has a part in serving again, or is needed for a way back.
+   */
+  readonly gaveWay?: ModelVersionStatusGaveWay;
   readonly artifact?: ModelVersionStatusArtifact;
   /**
    * What the servers of ready pods say of their start. Absent for those that say nothing, such as servers of
@@ -283,6 +288,18 @@ export interface ModelVersionStatusCondition {
   readonly lastTransitionTime: string;
   readonly reason: string;
   readonly message: string;
+}
+
+/**
+ * Present when its pods were given up before their time, since another version of the model found no room.
+ * The version stays parked until it has a part in serving again, or is needed for a way back.
+ */
+export interface ModelVersionStatusGaveWay {
+  /** The version that got the room. */
+  readonly to: string;
+  /** Pods that it gave up. */
+  readonly pods: number;
+  readonly at: string;
 }
 
 export interface ModelVersionStatusArtifact {

@@ -3,6 +3,7 @@
 import type { EventReason, VersionFailureReason } from '../../api/reasons.ts';
 import type { AnalysisPolicy, Judgement } from '../analysis/evidence.ts';
 import type { Failure } from '../failure.ts';
+import type { Places } from '../places.ts';
 import type { Requests } from '../requests.ts';
 import type { Share } from '../shares.ts';
 import type { RolloutState } from './state.ts';
@@ -19,6 +20,8 @@ export interface VersionFacts {
    * somebody has just asked for in addition are none.
    */
   readonly established: number;
+  /** The room that its pods have, and lack. */
+  readonly places: Places;
   /** Requests that one pod can answer at the same time, where that is known. */
   readonly targetConcurrency?: number;
   readonly failure?: Failure;

@@ -20,12 +20,19 @@ export function podOf(version: ModelVersion, name: string, status: Pod['status']
         [contentLabel]: contentHash(version.spec),
       },
     },
+    spec: { nodeName: 'node' },
     status,
   };
 }
 
 export const readyPod = (version: ModelVersion, name: string): Pod =>
   podOf(version, name, { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] });
+
+/** A pod that is being ended, and still has its place. */
+export function leavingPod(version: ModelVersion, index: number): Pod {
+  const pod = podOf(version, `${version.metadata.name}-leaving-${index}`, { phase: 'Running' });
+  return { ...pod, metadata: { ...pod.metadata, deletionTimestamp: '2026-01-01T00:00:00Z' } };
+}
 
 export const container = (status: Partial<ContainerStatus>): ContainerStatus => ({
   name: 'server',

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { trafficAnnotation } from '../../api/annotations.ts';
 import { model, modelVersion } from '../../api/fixtures.ts';
 import { type Route, type RouteKind, routeKinds } from '../../api/gateway.ts';
+import type { GPUPool } from '../../api/generated/gpu-pool.ts';
 import type { Model, ModelSpec } from '../../api/generated/model.ts';
 import type { ModelVersion, ModelVersionSpec } from '../../api/generated/model-version.ts';
 import type { Pod, StatusCondition } from '../../api/kubernetes.ts';
@@ -15,7 +16,7 @@ import type { RouteObserved } from '../gateway-routes.ts';
 import { decideModel, type ModelDecision } from '../model.ts';
 import type { ModelObserved } from '../observed.ts';
 import { weightOf } from '../shares.ts';
-import { container, podOf, readyPod } from './fixtures.ts';
+import { container, leavingPod, podOf, readyPod } from './fixtures.ts';
 
 export type PodState = 'starting' | 'ready' | 'crashing' | 'unschedulable';
 
@@ -24,6 +25,8 @@ interface Running {
   /** Undefined while it has never had a Deployment. */
   replicas: number | undefined;
   pods: PodState[];
+  /** Pods that are being ended and still have a place. */
+  leaving: number;
 }
 
 export class World {
@@ -33,6 +36,9 @@ export class World {
   readonly versions = new Map<string, Running>();
   /** Generation that each ready router follows. */
   routers: number[] = [0, 0];
+  /** Pods that there is room for; one that finds none is unschedulable until one goes. */
+  places = Number.POSITIVE_INFINITY;
+  readonly pools = new Map<string, GPUPool>();
   /** Versions whose pods routers do not know, since their EndpointSlices are late. */
   readonly unreached = new Set<string>();
   evidence: Evidence = freshEvidence;
@@ -53,20 +59,19 @@ export class World {
 
   add(version: string, spec: Partial<ModelVersionSpec> = {}): void {
     const object = modelVersion(version, spec, new Date(this.now).toISOString());
-    this.versions.set(version, { object, replicas: undefined, pods: [] });
+    this.versions.set(version, { object, replicas: undefined, pods: [], leaving: 0 });
   }
 
   change(version: string, spec: Partial<ModelVersionSpec>): void {
     const running = this.versions.get(version)!;
     running.object = { ...running.object, spec: { ...running.object.spec, ...spec } };
-    running.pods = running.pods.map(() => 'starting');
+    restart(running);
   }
 
   /** Another spec altogether; pods start anew when its content differs. */
   respecify(version: string, spec: ModelVersionSpec): void {
     const running = this.versions.get(version)!;
-    if (contentHash(running.object.spec) !== contentHash(spec))
-      running.pods = running.pods.map(() => 'starting');
+    if (contentHash(running.object.spec) !== contentHash(spec)) restart(running);
     running.object = { ...running.object, spec };
   }
 
@@ -105,6 +110,42 @@ export class World {
     this.versions.get(version)!.pods = states;
   }
 
+  /** What becomes of the pods that have a place. */
+  trouble(version: string, ...states: PodState[]): void {
+    const running = this.versions.get(version)!;
+    let next = 0;
+    running.pods = running.pods.map((state) =>
+      state === 'unschedulable' ? state : (states[next++] ?? state),
+    );
+  }
+
+  /** Pods that are being ended are gone, and others get their places. */
+  leave(): void {
+    for (const running of this.versions.values()) running.leaving = 0;
+    this.#schedule();
+  }
+
+  /** Pods that have a place, those included that are being ended. */
+  get placed(): number {
+    return [...this.versions.values()].reduce(
+      (sum, { pods, leaving }) => sum + leaving + pods.filter((state) => state !== 'unschedulable').length,
+      0,
+    );
+  }
+
+  get #limited(): boolean {
+    return this.places < Number.POSITIVE_INFINITY;
+  }
+
+  #schedule(): void {
+    if (!this.#limited) return;
+    for (const { pods } of this.versions.values()) {
+      for (const [index, state] of pods.entries()) {
+        if (state === 'unschedulable' && this.placed < this.places) pods[index] = 'starting';
+      }
+    }
+  }
+
   /** The Gateway API is there; no route is. */
   installRoutes(...kinds: RouteKind[]): void {
     for (const kind of kinds) this.gatewayRoutes[kind] = { state: 'read' };
@@ -141,7 +182,7 @@ export class World {
       namespace: 'speech',
       name: 'vad',
       ...optional('model', this.model),
-      versions: [...this.versions.values()].map(({ object, replicas, pods }) => ({
+      versions: [...this.versions.values()].map(({ object, replicas, pods, leaving }) => ({
         object,
         ...optional(
           'deployment',
@@ -149,10 +190,13 @@ export class World {
             ? undefined
             : { apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'd' }, spec: { replicas } },
         ),
-        pods: pods.map((state, index) => this.#pod(object, state, index)),
+        pods: [
+          ...pods.map((state, index) => this.#pod(object, state, index)),
+          ...Array.from({ length: leaving }, (_, index) => leavingPod(object, index)),
+        ],
         foreign: [],
       })),
-      pools: new Map(),
+      pools: this.pools,
       namespaceLabels: {},
       routers: this.routers.map((generation, index) => ({
         name: `router-${index}`,
@@ -176,7 +220,8 @@ export class World {
       const reason = 'Unschedulable';
       const message = '0/3 nodes are available: 3 Insufficient nvidia.com/gpu.';
       const conditions = [{ type: 'PodScheduled', status: 'False', reason, message }];
-      return podOf(object, name, { phase: 'Pending', conditions });
+      const { spec: _unbound, ...pod } = podOf(object, name, { phase: 'Pending', conditions });
+      return pod;
     }
     if (state === 'starting') return podOf(object, name, { phase: 'Pending' });
     return podOf(object, name, {
@@ -207,11 +252,14 @@ export class World {
 
   /** All that the next decision depends on and a decision may change. */
   #remembered(): string {
-    const versions = [...this.versions.values()].map(({ object: { status }, replicas, pods }) => [
+    const versions = [...this.versions.values()].map(({ object: { status }, replicas, pods, leaving }) => [
       status?.idleSince,
+      status?.gaveWay,
+      status?.establishedReplicas,
       status?.handledRetry,
       replicas,
       pods,
+      leaving,
     ]);
     return JSON.stringify([this.model?.status, versions]);
   }
@@ -233,11 +281,14 @@ export class World {
     for (;;) {
       const before = this.model?.status?.routers?.generation;
       this.ack();
+      this.leave();
       for (const running of this.versions.values()) {
         running.pods = running.pods.map((state) => (state === 'starting' ? 'ready' : state));
       }
       const decision = this.settle();
-      const starting = [...this.versions.values()].some(({ pods }) => pods.includes('starting'));
+      const starting = [...this.versions.values()].some(
+        ({ pods, leaving }) => pods.includes('starting') || leaving > 0,
+      );
       if (!starting && this.model?.status?.routers?.generation === before) return decision;
     }
   }
@@ -261,9 +312,14 @@ export class World {
     for (const { version, replicas } of decision.workloads) {
       const running = this.versions.get(version.spec.version)!;
       running.replicas = replicas;
-      const kept = running.pods.slice(0, replicas);
-      running.pods = [...kept, ...Array<PodState>(replicas - kept.length).fill('starting')];
+      const kept = worthKeeping(running.pods, replicas);
+      if (this.#limited) running.leaving += placedOf(running.pods) - placedOf(kept);
+      running.pods = [
+        ...kept,
+        ...Array<PodState>(replicas - kept.length).fill(this.#limited ? 'unschedulable' : 'starting'),
+      ];
     }
+    this.#schedule();
     this.#writeRoutes(decision);
     for (const { spec } of decision.released) this.versions.get(spec.version)!.replicas = undefined;
     for (const [object, status] of decision.versionStatuses) {
@@ -361,4 +417,24 @@ export class World {
       assert.ok(!led.has(name), `${name} is parked and routes lead to it`);
     }
   }
+}
+
+const placedOf = (pods: readonly PodState[]): number =>
+  pods.filter((state) => state !== 'unschedulable').length;
+
+/** The pods that a ReplicaSet of so many keeps: it ends those first that do least good. */
+function worthKeeping(pods: readonly PodState[], replicas: number): PodState[] {
+  const worth: readonly PodState[] = ['ready', 'starting', 'crashing', 'unschedulable'];
+  const best = pods.toSorted((a, b) => worth.indexOf(a) - worth.indexOf(b)).slice(0, replicas);
+  const left = (state: PodState): boolean => {
+    const index = best.indexOf(state);
+    if (index >= 0) best.splice(index, 1);
+    return index >= 0;
+  };
+  return pods.filter(left);
+}
+
+/** Pods start again where they are. */
+function restart(running: Running): void {
+  running.pods = running.pods.map((state) => (state === 'unschedulable' ? state : 'starting'));
 }

@@ -1,0 +1,123 @@
+/** Who has room in a pool, who lacks it, and which versions of the model give theirs up for others. */
+
+import { isFinished, isTerminating, type Pod } from '../api/kubernetes.ts';
+import { optional } from '../api/optional.ts';
+import { unscheduled } from './failure.ts';
+import type { VersionObserved } from './observed.ts';
+import type { Part, Role } from './roles.ts';
+import type { VersionFacts } from './rollout/types.ts';
+
+/** The room that pods of a version have, and lack. One place is the room for one pod. */
+export interface Places {
+  /** Name of the GPUPool that they are in; absent outside of any. */
+  readonly pool?: string;
+  /** GPUs of one place. */
+  readonly gpus: number;
+  /** Pods that have a place and stay. */
+  readonly held: number;
+  /** Pods that have one and are being ended. */
+  readonly leaving: number;
+  /** Pods for which the scheduler has found none, and makes none. */
+  readonly lacking: number;
+}
+
+/** What the scheduler has done for a version. Quota that refuses pods is something else: those do not exist. */
+export function placesOf({ object, pods }: VersionObserved): Places {
+  const { pool, gpus } = object.spec.placement;
+  const placed = pods.filter((pod) => pod.spec?.nodeName !== undefined && !isFinished(pod));
+  const leaving = placed.filter(isTerminating).length;
+  return {
+    ...optional('pool', pool),
+    gpus,
+    held: placed.length - leaving,
+    leaving,
+    lacking: pods.filter(lacks).length,
+  };
+}
+
+const lacks = (pod: Pod): boolean =>
+  !isTerminating(pod) && unscheduled(pod) !== undefined && pod.status?.nominatedNodeName === undefined;
+
+/** A version in the contest for room. */
+export interface Tenant {
+  readonly facts: VersionFacts;
+  readonly part: Part;
+  /** Whether it may be parked at once: no router sends requests to it, and nothing is in the way of writing. */
+  readonly free: boolean;
+}
+
+/** The parts after some versions gave way. */
+export interface Room {
+  readonly parts: ReadonlyMap<string, Part>;
+  /** When more may be given, if what has been given does not do. */
+  readonly wakeAt?: number;
+}
+
+/**
+ * How long room that was given may go unused before more is given: the scheduler comes back to a pod within ten seconds, and pods
+ * take some to end.
+ */
+const patienceMs = 20_000;
+
+/** In this order they get room; the others have no claim to any. */
+const claims: readonly Role[] = ['stable', 'candidate', 'member', 'routed', 'warm'];
+
+/**
+ * Versions without a part in serving give way to those that have one and find no room in the same pool: the one that has been without
+ * traffic for the longest first, and no more than it takes.
+ */
+export function makeRoom(tenants: readonly Tenant[], now: number): Room {
+  const parts = new Map(tenants.map(({ facts, part }) => [facts.version, part]));
+  const wakes: number[] = [];
+  for (const pool of new Set(tenants.map(({ facts }) => facts.places.pool))) {
+    const there = tenants.filter(({ facts }) => facts.places.pool === pool);
+    const claimants = there
+      .filter(({ facts, part }) => facts.places.lacking > 0 && part.runs && !isSpare(part))
+      .sort((a, b) => claims.indexOf(a.part.role) - claims.indexOf(b.part.role));
+    const [first] = claimants;
+    if (first === undefined) continue;
+    // Where GPUs are missing, a version without any has none to give.
+    const inGpus = claimants.some(({ facts }) => facts.places.gpus > 0);
+    const room = (pods: number, { gpus }: Places): number => (inGpus ? pods * gpus : pods);
+    const wanted = sum(claimants, ({ facts: { places } }) => room(places.lacking, places));
+    const unserved = new Set(claimants.map(({ facts }) => facts.version));
+    const coming = (tenant: Tenant) => room(comingFrom(tenant, unserved, now), tenant.facts.places);
+    let missing = wanted - sum(there, coming);
+    for (const { facts, part } of there.filter(canGiveWay).sort(byIdleness)) {
+      const given = room(facts.places.held, facts.places);
+      // One that has nothing to give would take what others give.
+      if (given > 0 ? missing <= 0 : facts.places.lacking === 0) continue;
+      missing -= given;
+      const gaveWay = { to: first.facts.version, pods: facts.places.held, at: now };
+      parts.set(facts.version, { role: part.role, runs: false, idleSince: part.idleSince ?? now, gaveWay });
+    }
+    wakes.push(...there.flatMap(({ part }) => part.gaveWay?.at ?? []).map((at) => at + patienceMs));
+  }
+  const ahead = wakes.filter((at) => at > now);
+  return { parts, ...optional('wakeAt', ahead.length === 0 ? undefined : Math.min(...ahead)) };
+}
+
+/** Whether the version could be done without now. */
+const isSpare = ({ role, needed }: Part): boolean =>
+  role === 'idle' || role === 'failed' || (role === 'warm' && needed !== true);
+
+const canGiveWay = ({ part, free }: Tenant): boolean => free && part.runs && isSpare(part);
+
+/**
+ * Places that become free without anybody doing anything, those included that the scheduler may not have noticed yet.
+ *
+ * @param unserved versions that lack room
+ */
+function comingFrom({ facts: { places }, part }: Tenant, unserved: ReadonlySet<string>, now: number): number {
+  const { runs, gaveWay } = part;
+  if (runs) return places.leaving;
+  const isFresh = gaveWay !== undefined && now < gaveWay.at + patienceMs && unserved.has(gaveWay.to);
+  return Math.max(places.held + places.leaving, isFresh ? gaveWay.pods : 0);
+}
+
+/** Without traffic for longest first; former stable versions that are kept warm last. */
+const byIdleness = (a: Tenant, b: Tenant): number =>
+  (a.part.idleSince ?? Number.POSITIVE_INFINITY) - (b.part.idleSince ?? Number.POSITIVE_INFINITY) || 0;
+
+const sum = <T>(items: readonly T[], of: (item: T) => number): number =>
+  items.reduce((total, item) => total + of(item), 0);
