@@ -106,10 +106,9 @@ function ownFrontend(route: Route, limits: Limits): string {
 frontend m${port} from base
 ${binds(limits, [[port, port]])}${policy.timeouts ? timeoutRules(policy.timeouts, clientMs) : ''}${rules({
   pins: pinRules(policy.pinning),
-  choice: `  acl slotted var(txn.slot) -m found
-${routeRules(policy.routes ?? [], port, files.routes)}${bucketRules(policy.sticky, saltOf(name))}`,
+  choice: `${routeRules(policy.routes ?? [], port, files.routes)}${bucketRules(policy.sticky, saltOf(name))}`,
   bucket: 'var(txn.bucket)',
-  drawn: '!pinned !slotted',
+  drawn: '!found',
 })}`;
 }
 
@@ -197,7 +196,7 @@ backend codes from base
   stick-table type integer size 256k store gpc0
 
 frontend models from base
-${binds(limits, commonPorts(own))}${rules({ pins: pinRules(undefined), choice: '', bucket: 'rand(10000)', drawn: '!pinned' })}
+${binds(limits, commonPorts(own))}${rules({ pins: pinRules(undefined), choice: '', bucket: 'rand(10000)' })}
 ${own.map((route) => ownFrontend(route, limits)).join('')}
 ${refusal}
 frontend loop from base
@@ -207,43 +206,48 @@ ${loopRules}`;
 
 const h = versionHeader;
 
-const acls = `  acl grpc req.hdr(content-type) -i -m beg application/grpc
-  acl grpc-web req.hdr(content-type) -i -m beg application/grpc-web
+// gRPC-Web is HTTP/1.1 to the pods; one pattern costs one search through the headers.
+const acls = `  acl grpc req.fhdr(content-type) -i -m reg ^application/grpc($|[+;])
   acl repeatable path_beg /v2/ /inference.GRPCInferenceService/ /grpc.health.v1.Health/
   acl repeatable method GET HEAD OPTIONS PUT DELETE
 `;
 
 /**
- * Every rule here costs every request, so there are few; what is refused is told apart only in the backend
- * `refuse`, where a request ends up when no slot was found and hence no backend has the name.
+ * Every rule here costs every request, so there are few, and `allow` spares most requests the last ones; what is refused is
+ * told apart only in the backend `refuse`, where a request ends up when no slot was found and hence no backend has the name.
  *
  * @param choice what else may set `txn.slot`
  * @param bucket expression of a bucket
- * @param drawn conditions under which the bucket counts
+ * @param drawn condition under which the bucket counts; absent: always
  */
 function rules({
   pins,
   choice,
   bucket,
   drawn,
-}: Record<'pins' | 'choice' | 'bucket' | 'drawn', string>): string {
+}: Record<'pins' | 'choice' | 'bucket', string> & { readonly drawn?: string }): string {
+  const timed = `{ rand(1024) -m int -f ${files.samples} }`;
   return `${acls}  acl unary path_beg /v2/ /inference.GRPCInferenceService/ModelInfer
   acl pinned var(txn.pin) -m found
+  acl found var(txn.slot) -m found
 ${pins}  http-request del-header sluice- -m beg
-  http-request set-header ${h} %[var(txn.pin)] if pinned
   http-request disable-l7-retry if !repeatable
   # What is not whole when it is first sent cannot be sent again: HAProxy keeps a copy of one buffer.
   http-request wait-for-body time 15s if unary
   http-request set-var(txn.base) dst_port,map_str_int(${files.ports})
+${choice}  http-request set-var(txn.slot) ${bucket},add(txn.base),map_ip(${files.split})${drawn === undefined ? '' : ` if ${drawn}`}
+  http-request set-log-level silent
+  http-request allow if found !pinned !${timed}
+  http-request set-header ${h} %[var(txn.pin)] if pinned
+  http-request unset-var(txn.slot) if pinned
   http-request set-var(txn.slot) dst_port,concat(/,txn.pin),map_str(${files.pins}) if pinned
-${choice}  http-request set-var(txn.slot) ${bucket},add(txn.base),map_ip(${files.split}) if ${drawn}
   # A thread that is interrupted between the two lookups for long enough finds its half of the shares deleted: look again.
-  http-request set-var(txn.base) dst_port,map_str_int(${files.ports}) if !pinned !{ var(txn.slot) -m found }
-  http-request set-var(txn.slot) ${bucket},add(txn.base),map_ip(${files.split}) if !pinned !{ var(txn.slot) -m found }
-  http-request set-var(txn.began) date(0,us) if { rand(1024) -m int -f ${files.samples} }
-  http-request set-log-level silent unless { var(txn.began) -m found }
+  http-request set-var(txn.base) dst_port,map_str_int(${files.ports}) if !pinned !found
+  http-request set-var(txn.slot) ${bucket},add(txn.base),map_ip(${files.split}) if !pinned !found
+  http-request set-var(txn.began) date(0,us) if !pinned or ${timed}
+  http-request set-log-level info if { var(txn.began) -m found }
   log-format "${samplePrefix} %[var(txn.slot)] %[date(0,us),sub(txn.began)] %[srv_id]"
-  use_backend g%[var(txn.slot),field(1,/)] if grpc !grpc-web
+  use_backend g%[var(txn.slot),field(1,/)] if grpc
   use_backend h%[var(txn.slot),field(1,/)]
   default_backend refuse
 `;
@@ -252,12 +256,12 @@ ${choice}  http-request set-var(txn.slot) ${bucket},add(txn.base),map_ip(${files
 const refusal = `backend refuse from base
 ${acls}  acl pinned var(txn.pin) -m found
   acl routed var(txn.base) -m found
-  http-request set-var(txn.grpc) bool(true) if grpc !grpc-web
-  http-request return status 200 hdr grpc-status 14 hdr grpc-message "no model is served on port %[dst_port]" if grpc !grpc-web !routed
+  http-request set-var(txn.grpc) bool(true) if grpc
+  http-request return status 200 hdr grpc-status 14 hdr grpc-message "no model is served on port %[dst_port]" if grpc !routed
   http-request return status 404 content-type application/json lf-string '{"error":"no model is served on port %[dst_port]"}' if !routed
-  http-request return status 200 hdr grpc-status 5 hdr grpc-message "version %[var(txn.pin),url_enc] is not served" if grpc !grpc-web pinned
+  http-request return status 200 hdr grpc-status 5 hdr grpc-message "version %[var(txn.pin),url_enc] is not served" if grpc pinned
   http-request return status 404 content-type application/json lf-string '{"error":"version %[var(txn.pin),url_enc] is not served"}' if pinned
-  http-request return status 200 hdr grpc-status 14 hdr grpc-message "no version is ready" if grpc !grpc-web
+  http-request return status 200 hdr grpc-status 14 hdr grpc-message "no version is ready" if grpc
   http-request return status 503 content-type application/json hdr retry-after 1 string '{"error":"no version is ready"}'
   http-after-response set-header content-type application/grpc if { var(txn.grpc) -m bool }
 `;
@@ -275,12 +279,12 @@ const loopRules = `${acls}  # These connections are the router's own: left open,
   http-request set-header sluice-hop 2 if { req.hdr(sluice-hop) 1 }
   http-request set-header sluice-hop 1 unless { req.hdr(sluice-hop) -m found }
   http-after-response set-status 598 if { status 503 }
-  use_backend g%[var(txn.slot),field(1,/)] if grpc !grpc-web
+  use_backend g%[var(txn.slot),field(1,/)] if grpc
   use_backend h%[var(txn.slot),field(1,/)]
   default_backend exhausted
 
 backend exhausted from base
-${acls}  http-request return status 599 hdr grpc-status 14 hdr grpc-message "no server is ready" if grpc !grpc-web
+${acls}  http-request return status 599 hdr grpc-status 14 hdr grpc-message "no server is ready" if grpc
   http-request return status 599 content-type application/json hdr retry-after 1 string '{"error":"no server is ready"}'
 `;
 
