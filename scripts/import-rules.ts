@@ -73,6 +73,7 @@ export const rules: Readonly<Record<string, Rule>> = {
     ],
     types: ['operator/api'],
   },
+  'e2e/network': { allowed: ['e2e/cluster/assets/network.ts', 'runtime-image/router/testing'] },
   scripts: { allowed: [] },
 };
 

@@ -14,6 +14,7 @@ import { Engine } from './engine.ts';
 import { paceMs, withFormerRules } from './pacing.ts';
 import { plan } from './plan.ts';
 import { toRescue } from './rescue.ts';
+import { Silence } from './silence.ts';
 import { emptyState, type Inputs, type State } from './state.ts';
 
 export interface AgentOptions {
@@ -47,6 +48,7 @@ export class Agent {
   readonly #options: AgentOptions;
   readonly #logger: Logger;
   readonly #engine: Engine;
+  readonly #silence: Silence;
   readonly #retiring: Retiring = new Map();
   readonly #listeners = new Set<() => void>();
   #wanted: Inputs | undefined;
@@ -80,8 +82,14 @@ export class Agent {
       logger: options.logger,
       onSample: options.onSample ?? (() => {}),
       onEjection: (backend) => options.observe?.({ kind: 'ejection', backend }),
+      onUnreachable: (path) => this.#silence.suspect(path),
       onStarved: () => this.#rescueSoon(),
       onDeath: (reason) => this.#onDeath(reason),
+    });
+    this.#silence = new Silence({
+      logger: options.logger,
+      servers: () => this.#applied.servers,
+      session: () => this.session(),
     });
   }
 
@@ -155,6 +163,7 @@ export class Agent {
     clearInterval(this.#sweeper);
     clearTimeout(this.#saver);
     clearTimeout(this.#rescuer);
+    this.#silence.stop();
     await this.settled();
     if (this.#wanted && this.#synced) await saveInputs(this.#options.folder, this.#wanted);
     await this.#engine.stop(withinMs);

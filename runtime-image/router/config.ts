@@ -46,6 +46,9 @@ export interface Limits {
 /** Id of the loop server in every backend; dynamic servers get higher ones. */
 export const loopServerId = 1;
 
+/** Between two probes of a connection to a pod on which nothing comes. */
+export const keepAliveSeconds = 1;
+
 export const samplePrefix = '~';
 
 const lastPort = routerPorts.firstModel + routerPorts.maxModels - 1;
@@ -155,8 +158,8 @@ defaults base
   option idle-close-on-response
   option dontlognull
   option srvtcpka
-  srvtcpka-idle 5s
-  srvtcpka-intvl 2s
+  srvtcpka-idle ${keepAliveSeconds}s
+  srvtcpka-intvl ${keepAliveSeconds}s
   srvtcpka-cnt 3
   option redispatch 1
   # Of a pod that died, each kept connection whose end is not seen yet costs a try, and so do three refusals.
@@ -331,8 +334,8 @@ export function checkIntervalMs(servers: number): number {
  * Address and options of a server, the same in the configuration and in `add server`. Three connections that fail one
  * after the other take it out at once, and one good check brings it back; a single one may be a lost packet, and would
  * cost a version that has one pod its share. `tcp-ut` ends connections to a machine that is gone without a word, so
- * that their requests are tried elsewhere; servers that are added at run time cannot have it, and have keep-alive probes
- * alone. `pool-max-conn` has to be said: without it a server that was added at run time
+ * that their requests are tried elsewhere; servers that are added at run time cannot have it. That is the last resort: see
+ * `silence.ts`. `pool-max-conn` has to be said: without it a server that was added at run time
  * keeps no connection, and every request would open one.
  *
  * @param checkMs from `checkIntervalMs`

@@ -9,6 +9,7 @@ import type { Logger } from '../logger.ts';
 import { Session } from './cli.ts';
 import { files, samplePrefix } from './config.ts';
 import { lastServerDown, serverDown } from './rescue.ts';
+import { unreachable } from './silence.ts';
 
 export interface EngineOptions {
   readonly binary: string;
@@ -19,6 +20,8 @@ export interface EngineOptions {
   readonly onSample: (line: string) => void;
   /** A server of the backend was taken out, because checks failed or it refused a connection. */
   readonly onEjection: (backend: string) => void;
+  /** Connections to the server of that path fail. */
+  readonly onUnreachable: (path: string) => void;
   /** Checks have taken the last server of a backend out. */
   readonly onStarved: () => void;
   /** The process that took new connections ended by itself. */
@@ -184,6 +187,8 @@ export class Engine {
         if (child !== this.#current) return;
         const [, backend] = serverDown.exec(line) ?? [];
         if (backend !== undefined) this.#options.onEjection(backend);
+        const path = unreachable(line);
+        if (path !== undefined) this.#options.onUnreachable(path);
         if (lastServerDown.test(line)) this.#options.onStarved();
       });
     }
