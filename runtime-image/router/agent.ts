@@ -13,7 +13,7 @@ import { loadInputs, prepareFolder, saveInputs, writeState } from './disk.ts';
 import { Engine } from './engine.ts';
 import { paceMs, withFormerRules } from './pacing.ts';
 import { plan } from './plan.ts';
-import { toRescue } from './rescue.ts';
+import { rescueColumns, toRescue } from './rescue.ts';
 import { Silence } from './silence.ts';
 import { emptyState, type Inputs, type State } from './state.ts';
 
@@ -366,7 +366,7 @@ export class Agent {
     try {
       const session = await this.session();
       try {
-        const rows = parseStat(await session.run('show stat -1 4 -1', /^#/));
+        const rows = parseStat(await session.run('show stat -1 4 -1', /^#/), rescueColumns);
         const servers = toRescue(this.#applied, rows);
         for (const server of servers) await session.run(`set server ${serverPath(server)} health up`, /^/);
         if (servers.length === 0) return;

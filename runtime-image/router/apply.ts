@@ -104,7 +104,7 @@ export async function sweep(session: Session, retiring: Retiring): Promise<void>
 
 async function isIdle(session: Session, path: string): Promise<boolean> {
   const [backend, name] = path.split('/');
-  const rows = parseStat(await session.run(`show stat ${backend} 4 -1`, /^#/));
-  const row = rows.find((one) => one['svname'] === name);
-  return row === undefined || row['scur'] === '0';
+  const rows = parseStat(await session.run(`show stat ${backend} 4 -1`, /^#/), ['svname', 'scur']);
+  const row = rows.find((one) => one.svname === name);
+  return row === undefined || row.scur === '0';
 }

@@ -40,15 +40,32 @@ const zero: Counts = {
 /** gRPC statuses that blame the server: UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS. */
 const serverFaults = new Set([2, 4, 8, 12, 13, 14, 15]);
 
-/** Rows of `show stat` answers, one after the other, as objects by column name. */
-export function parseStat(text: string): Record<string, string>[] {
-  let columns: string[] = [];
-  const rows: Record<string, string>[] = [];
+/** Of a row of `show stat`, what is counted. */
+export const countedColumns = [
+  ...(['pxname', 'svname', 'type', 'status', 'scur', 'qcur', 'stot', 'econ', 'eresp', 'wretr'] as const),
+  ...(['hrsp_1xx', 'hrsp_2xx', 'hrsp_3xx', 'hrsp_4xx', 'hrsp_5xx'] as const),
+];
+
+/** Cells of a row by column; what HAProxy leaves out is empty. */
+export type Row<Column extends string> = Readonly<Partial<Record<Column, string>>>;
+type Counted = Row<(typeof countedColumns)[number]>;
+
+/**
+ * Rows of `show stat` answers, one after the other.
+ * @param columns that are kept: of a hundred, and there may be twenty thousand rows
+ */
+export function parseStat<Column extends string>(text: string, columns: readonly Column[]): Row<Column>[] {
+  let places: readonly (readonly [column: Column, at: number])[] = [];
+  const rows: Row<Column>[] = [];
   for (const line of text.split('\n')) {
-    if (line.startsWith('# ')) columns = line.slice(2).split(',');
-    else if (line.includes(',')) {
-      const fields = line.split(',');
-      rows.push(Object.fromEntries(columns.map((column, index) => [column, fields[index] ?? ''])));
+    if (line.startsWith('# ')) {
+      const all = line.slice(2).split(',');
+      places = columns.map((column) => [column, all.indexOf(column)]);
+    } else if (line.includes(',')) {
+      const cells = line.split(',');
+      const row: Partial<Record<Column, string>> = {};
+      for (const [column, at] of places) row[column] = cells[at] ?? '';
+      rows.push(row);
     }
   }
   return rows;
@@ -66,32 +83,32 @@ export function parseCodes(text: string): [number, number, number][] {
 /** Readings per slot. What went through a backend's loop server was another version's work. */
 export function readSlots(
   slots: Iterable<number>,
-  rows: readonly Record<string, string>[],
+  rows: readonly Counted[],
   codes: readonly (readonly [number, number, number])[],
 ): Map<number, SlotReading> {
-  const byBackend = Map.groupBy(rows, (row) => row['pxname']!);
+  const byBackend = Map.groupBy(rows, (row) => row.pxname!);
   const codesOf = Map.groupBy(codes, ([slot]) => slot);
   const readings = new Map<number, SlotReading>();
   for (const slot of slots) {
     const parts = (['http', 'grpc'] as const).map((kind) => {
-      const all = byBackend.get(backendName(slot, kind)) ?? [];
-      const total = all.find((row) => row['svname'] === 'BACKEND') ?? {};
-      const loop = all.find((row) => row['svname'] === 'loop') ?? {};
-      const own = (column: string) => Math.max(0, number(total[column]) - number(loop[column]));
-      const classes = [1, 2, 3, 4, 5].map((digit) => own(`hrsp_${digit}xx`));
+      const all: readonly Counted[] = byBackend.get(backendName(slot, kind)) ?? [];
+      const total: Counted = all.find((row) => row.svname === 'BACKEND') ?? {};
+      const loop: Counted = all.find((row) => row.svname === 'loop') ?? {};
+      const own = (column: keyof Counted) => Math.max(0, number(total[column]) - number(loop[column]));
+      const classes = ([1, 2, 3, 4, 5] as const).map((digit) => own(`hrsp_${digit}xx`));
       // A gRPC failure that HAProxy makes up has status 200, and is counted with the connections instead.
-      const made = kind === 'grpc' ? number(total['econ']) + number(total['eresp']) : 0;
+      const made = kind === 'grpc' ? number(total.econ) + number(total.eresp) : 0;
       return {
         servers: all.filter(
-          (row) => row['svname'] !== 'loop' && row['type'] === '2' && row['status']?.startsWith('UP'),
+          (row) => row.svname !== 'loop' && row.type === '2' && row.status?.startsWith('UP'),
         ).length,
-        unchecked: all.filter((row) => row['svname'] !== 'loop' && row['status'] === 'no check').length,
+        unchecked: all.filter((row) => row.svname !== 'loop' && row.status === 'no check').length,
         inFlight: own('scur'),
-        waiting: number(total['qcur']),
+        waiting: number(total.qcur),
         made,
         requests: own('stot'),
-        fallbacks: number(loop['stot']),
-        retries: number(total['wretr']),
+        fallbacks: number(loop.stot),
+        retries: number(total.wretr),
         errors: classes[4]! + made,
         classes,
       };

@@ -175,9 +175,15 @@ describe('pods', () => {
     });
     const servers = async () => {
       const session = await world.agent.session();
-      const rows = parseStat(await session.run('show stat -1 4 -1', /^#/));
+      const rows = parseStat(await session.run('show stat -1 4 -1', /^#/), [
+        'pxname',
+        'addr',
+        'status',
+        'connect',
+        'reuse',
+      ]);
       session.close();
-      return rows.filter((row) => row['addr']?.startsWith(`${guest.address}:`) && row['status'] !== 'MAINT');
+      return rows.filter((row) => row.addr?.startsWith(`${guest.address}:`) && row.status !== 'MAINT');
     };
     const both = await servers();
     assert.equal(both.length, 2);

@@ -162,7 +162,7 @@ describe('a pod that is new', () => {
     const guest = await world.pod('5.0.0');
     const weights = async () => {
       const session = await world.agent.session();
-      const rows = parseStat(await session.run('show stat -1 4 -1', /^#/));
+      const rows = parseStat(await session.run('show stat -1 4 -1', /^#/), ['addr', 'status', 'weight']);
       session.close();
       return rows
         .filter(({ addr, status }) => addr?.startsWith(`${guest.address}:`) && status?.startsWith('UP'))

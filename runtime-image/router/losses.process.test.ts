@@ -164,8 +164,8 @@ describe('a pod whose network loses connections', () => {
 async function retries(): Promise<number> {
   const session = await world.agent.session();
   try {
-    const rows = parseStat(await session.run('show stat -1 4 -1', /^#/));
-    return rows.reduce((sum, row) => sum + (row['pxname']?.startsWith('g') ? Number(row['wretr']) : 0), 0);
+    const rows = parseStat(await session.run('show stat -1 4 -1', /^#/), ['pxname', 'wretr']);
+    return rows.reduce((sum, row) => sum + (row.pxname?.startsWith('g') ? Number(row.wretr) : 0), 0);
   } finally {
     session.close();
   }

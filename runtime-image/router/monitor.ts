@@ -4,7 +4,14 @@ import type { Logger } from '../logger.ts';
 import type { Agent, AgentEvent } from './agent.ts';
 import type { Session } from './cli.ts';
 import { backendName, files, slotOf } from './config.ts';
-import { Counters, parseCodes, parseStat, readSlots, type VersionCounters } from './counters.ts';
+import {
+  Counters,
+  countedColumns,
+  parseCodes,
+  parseStat,
+  readSlots,
+  type VersionCounters,
+} from './counters.ts';
 import { type Latency, sampleRange, unitsFor } from './latency.ts';
 
 export interface VersionReport extends VersionCounters {
@@ -151,7 +158,11 @@ export class Monitor {
         }
         const codes = await session.run('show table codes', /^# table/);
         const numbers = slots.map((slot) => slot.slot);
-        this.#counters.take(process, slots, readSlots(numbers, parseStat(stat), parseCodes(codes)));
+        this.#counters.take(
+          process,
+          slots,
+          readSlots(numbers, parseStat(stat, countedColumns), parseCodes(codes)),
+        );
         await this.#sample(session, process);
         this.#latency.keep(new Set(slots.map((slot) => `${slot.uid}/${slot.version}`)));
       } finally {

@@ -124,7 +124,7 @@ describe('ejections', () => {
   /** Of the pod's two servers, those that get requests. */
   const up = async () => {
     const session = await world.agent.session();
-    const rows = parseStat(await session.run('show stat -1 4 -1', /^#/));
+    const rows = parseStat(await session.run('show stat -1 4 -1', /^#/), ['addr', 'status']);
     session.close();
     return rows.filter(({ addr, status }) => addr?.startsWith(`${five.address}:`) && status?.startsWith('UP'))
       .length;
