@@ -154,6 +154,7 @@ export class MemoryCluster implements Ports {
             namespace: deployment.metadata.namespace!,
             labels: template.metadata.labels ?? {},
           },
+          spec: { nodeName: 'node' },
           status: { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] },
         } as Pod);
       }

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { modelVersion } from '../api/fixtures.ts';
+import { labels } from '#contract';
+import { defaultModelSpec } from '../api/defaults.ts';
+import { model, modelVersion } from '../api/fixtures.ts';
+import type { ModelVersion } from '../api/generated/model-version.ts';
+import type { Pod } from '../api/kubernetes.ts';
 import { versionChildName } from '../resources/names.ts';
 import type { VersionConfig } from '../resources/version-deployment.ts';
 import { MemoryCluster } from './memory-cluster.ts';
@@ -62,6 +66,21 @@ async function rollout(world: MemoryCluster): Promise<void> {
   await converge(world);
 }
 
+/** A pod of a version for which the scheduler has found no node. */
+function unschedulable({ metadata: { name }, spec }: ModelVersion): Pod {
+  const condition = { type: 'PodScheduled', status: 'False', reason: 'Unschedulable' };
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {
+      name: `${name}-0`,
+      namespace: 'speech',
+      labels: { [labels.model]: spec.model, [labels.version]: spec.version },
+    },
+    status: { phase: 'Pending', conditions: [condition] },
+  };
+}
+
 describe('a reconcile', () => {
   it('makes a ModelVersion into a Model, a Deployment, Services and a router', async () => {
     const world = cluster();
@@ -100,6 +119,39 @@ describe('a reconcile', () => {
     assert.ok(refused > 2);
     const told = new Set(disturbed.told.map(({ reason, message }) => `${reason} ${message}`));
     for (const event of before) assert.ok(told.has(event), event);
+  });
+
+  it('writes down to whom a version gave way before its pods go', async () => {
+    const world = cluster();
+    const { rollout } = defaultModelSpec;
+    const retention = { warm: 0, keep: 5, parkAfter: '720h' };
+    world.put(model({ rollout: { ...rollout, strategy: 'immediate', bake: '0s' }, retention }));
+    const visit = async () => {
+      await routerReconciler(world, routerConfig)('speech');
+      await modelReconciler(world, config)(key);
+      world.runPods();
+    };
+    for (const version of ['5.0.0', '6.0.0']) {
+      world.put(modelVersion(version));
+      for (let visits = 0; world.views.models.get(key)?.status?.stable !== version; visits += 1) {
+        assert.ok(visits < 20);
+        await visit();
+      }
+    }
+    await visit();
+    world.put(modelVersion('7.0.0'));
+    world.put(unschedulable(modelVersion('7.0.0')));
+    const parks = `apply Deployment ${versionChildName('vad-5.0.0')}`;
+    let deaths = 0;
+    world.fault = (write, when) => {
+      if (when === 'after' && write === parks && deaths++ === 0) throw new Error('the operator died');
+    };
+    for (let visits = 0; visits < 5; visits += 1)
+      await modelReconciler(world, config)(key).catch(() => undefined);
+    assert.equal(deaths, 1);
+    const { status } = world.views.versions.get('speech/vad-5.0.0')!;
+    assert.equal(status?.gaveWay?.to, '7.0.0');
+    assert.equal(status.conditions?.[0]?.reason, 'GaveWay');
   });
 
   it('publishes shares before it touches pods', async () => {

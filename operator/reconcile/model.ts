@@ -1,5 +1,6 @@
 /** A model and all its versions: gather, decide, apply, report. */
 
+import type { ModelVersion } from '../api/generated/model-version.ts';
 import { isOwnedBy, type KubernetesObject } from '../api/kubernetes.ts';
 import { decideModel, type ModelDecision } from '../decide/model.ts';
 import type { ModelObserved } from '../decide/observed.ts';
@@ -38,11 +39,12 @@ export function modelReconciler(world: Ports, config: VersionConfig): (key: stri
     }
     const decision = decideModel(observed, world.now());
     await publish(world, observed, decision);
+    const noted = await noteRoomGiven(world, decision);
     const rejected = await applyChildren(world, observed, decision, config);
     const known = rejections.get(key);
     rejections.set(key, rejected);
     const last = sameRejections(known, rejected) ? decision : decideModel(gather(), world.now());
-    const outcome = await report(world, last);
+    const outcome = await report(world, last, last === decision ? noted : new Set());
     books.started.set(key, startedOf(last));
     return outcome;
   };
@@ -61,6 +63,18 @@ async function publish(
   if (model === undefined) return;
   if (decision.implicit === 'delete') await writer.delete(model);
   else if (decision.modelStatus !== undefined) await writer.writeStatus(model, decision.modelStatus);
+}
+
+/**
+ * Writes the statuses of versions that give up pods for others before they lose them: to whom they gave way is nowhere else. The
+ * versions of which it was written.
+ */
+async function noteRoomGiven({ writer }: Ports, decision: ModelDecision): Promise<ReadonlySet<ModelVersion>> {
+  const giving = [...decision.versionStatuses].filter(
+    ([version, { gaveWay }]) => gaveWay !== undefined && gaveWay.at !== version.status?.gaveWay?.at,
+  );
+  for (const [version, status] of giving) await writer.writeStatus(version, status);
+  return new Set(giving.map(([version]) => version));
 }
 
 /**
@@ -123,10 +137,17 @@ async function deleteOwn(
 /**
  * Writes the versions' statuses, then tells what happened, then says when to come back. It is told whatever becomes of the
  * statuses: the next visit, which reads what has been written of them, would not tell it.
+ *
+ * @param written versions whose statuses have been written
  */
-async function report({ writer, events }: Ports, decision: ModelDecision): Promise<Outcome> {
+async function report(
+  { writer, events }: Ports,
+  decision: ModelDecision,
+  written: ReadonlySet<ModelVersion>,
+): Promise<Outcome> {
   try {
-    for (const [version, status] of decision.versionStatuses) await writer.writeStatus(version, status);
+    for (const [version, status] of decision.versionStatuses)
+      if (!written.has(version)) await writer.writeStatus(version, status);
   } finally {
     for (const event of decision.events) events.emit(event);
   }
