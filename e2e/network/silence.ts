@@ -13,11 +13,15 @@ export interface Outcome {
   /** The pod that has answered is another one. */
   readonly answered: boolean;
   readonly ms: number;
+  /** Servers whose requests the router has ended. */
+  readonly ended: number;
 }
 
 const path = '/v2/models/m/infer';
 const hold = { [holdHeader]: '1' };
 const world = await World.start({ threads: 1 });
+const ended = () =>
+  world.events.reduce((sum, event) => sum + (event.kind === 'silence' ? event.servers : 0), 0);
 try {
   const other = await world.pod('5.0.0');
   const agent = new http.Agent({ keepAlive: true });
@@ -47,11 +51,13 @@ try {
           await world.split({ '5.0.0': 100 }, both);
         }
         const began = performance.now();
+        const before = ended();
         const answered = (await asked) === other.address;
         const outcome: Outcome = {
           what: `${protocol}, ${way}`,
           answered,
           ms: Math.round(performance.now() - began),
+          ended: ended() - before,
         };
         console.log(JSON.stringify(outcome));
       } finally {

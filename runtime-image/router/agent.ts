@@ -32,6 +32,7 @@ export type AgentEvent =
   | { readonly kind: 'reload' }
   | { readonly kind: 'restart' }
   | { readonly kind: 'rescue'; readonly servers: number }
+  | { readonly kind: 'silence'; readonly servers: number }
   | { readonly kind: 'ejection'; readonly backend: string }
   | { readonly kind: 'failure' };
 
@@ -90,6 +91,7 @@ export class Agent {
       logger: options.logger,
       servers: () => this.#applied.servers,
       session: () => this.session(),
+      onCut: (servers) => options.observe?.({ kind: 'silence', servers }),
     });
   }
 

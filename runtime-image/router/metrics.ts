@@ -17,6 +17,7 @@ export class Metrics {
   readonly #reloads: Counter;
   readonly #restarts: Counter;
   readonly #rescues: Counter;
+  readonly #silences: Counter;
   readonly #failures: Counter;
 
   constructor(monitor: Source) {
@@ -36,6 +37,10 @@ export class Metrics {
       'sluice_router_rescues_total',
       'Servers taken for healthy again because checks had left nothing of their model.',
     );
+    this.#silences = counter(
+      'sluice_router_silences_total',
+      'Servers whose requests were ended because their machine acknowledged nothing any more.',
+    );
     this.#failures = counter(
       'sluice_router_apply_failures_total',
       'Changes that could not be applied at once.',
@@ -49,6 +54,7 @@ export class Metrics {
     else if (event.kind === 'reload') this.#reloads.inc();
     else if (event.kind === 'restart') this.#restarts.inc();
     else if (event.kind === 'rescue') this.#rescues.inc(event.servers);
+    else if (event.kind === 'silence') this.#silences.inc(event.servers);
     else if (event.kind === 'failure') this.#failures.inc();
   }
 

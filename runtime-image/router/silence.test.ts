@@ -40,11 +40,11 @@ describe('a machine', () => {
 
   it('of a server that cannot be reached is looked at, and of no other', () => {
     const down = (reason: string) => `Server h7/10.0.0.1_80 is DOWN, reason: ${reason}, check duration: 1ms.`;
-    assert.equal(unreachable(down('Layer4 timeout')), 'h7/10.0.0.1_80');
+    for (const layer of [4, 7]) assert.equal(unreachable(down(`Layer${layer} timeout`)), 'h7/10.0.0.1_80');
     const analysed =
       'Health analyze, info: "Detected 3 consecutive errors, last one was: L4 unsuccessful connection"';
     assert.equal(unreachable(down(analysed)), 'h7/10.0.0.1_80');
-    for (const reason of ['Layer7 wrong status, code: 503', 'Layer7 timeout', 'Layer4 connection problem'])
+    for (const reason of ['Layer7 wrong status, code: 503', 'Layer4 connection problem'])
       assert.equal(unreachable(down(reason)), undefined);
     assert.equal(unreachable('Server codes/x is DOWN, reason: Layer4 timeout'), undefined);
   });

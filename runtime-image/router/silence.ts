@@ -12,8 +12,8 @@ import type { Session } from './cli.ts';
 import { keepAliveSeconds, serverPath } from './config.ts';
 import type { Server } from './state.ts';
 
-/** A line by which HAProxy says that connections to a server fail: to checks, or to requests. */
-const outOfReach = /^Server ([hg]\d+\/\S+) is DOWN, reason: (?:Layer4 timeout|Health analyze)\b/;
+/** A line by which HAProxy says that connections to a server fail, of requests or of checks, or that checks get no answer. */
+const outOfReach = /^Server ([hg]\d+\/\S+) is DOWN, reason: (?:Layer[47] timeout|Health analyze)\b/;
 
 /** The path of a server that cannot be reached, of a line of HAProxy's log. */
 export function unreachable(line: string): string | undefined {
@@ -81,12 +81,14 @@ export interface SilenceOptions {
   readonly logger: Logger;
   readonly servers: () => readonly Server[];
   readonly session: () => Promise<Session>;
+  /** Told how many servers' requests were ended. */
+  readonly onCut: (servers: number) => void;
 }
 
-/** Looks after servers that cannot be reached, for a while. */
+/** Looks after machines with servers that cannot be reached, for a while. */
 export class Silence {
   readonly #options: SilenceOptions;
-  /** Path → time at which it is looked at for the last time. */
+  /** Address of a machine → time at which it is looked at for the last time. */
   readonly #suspects = new Map<string, number>();
   #timer: NodeJS.Timeout | undefined;
   #looking = false;
@@ -95,8 +97,11 @@ export class Silence {
     this.#options = options;
   }
 
+  /** @param path of a server that cannot be reached */
   suspect(path: string): void {
-    this.#suspects.set(path, performance.now() + lookForMs);
+    const server = this.#options.servers().find((one) => serverPath(one) === path);
+    if (server === undefined) return;
+    this.#suspects.set(server.address, performance.now() + lookForMs);
     this.#timer ??= setInterval(() => void this.#look(), lookEveryMs);
   }
 
@@ -110,36 +115,45 @@ export class Silence {
     if (this.#looking) return;
     this.#looking = true;
     try {
-      const paths = await this.#silent();
-      if (paths.length > 0) await this.#cut(paths);
+      const gone = await this.#gone();
+      if (gone.length > 0) await this.#cut(gone);
     } catch (error) {
       this.#options.logger.warn('could not end requests at machines that are gone', { error: String(error) });
     }
     this.#looking = false;
-    for (const [path, until] of this.#suspects) if (performance.now() > until) this.#suspects.delete(path);
+    const now = performance.now();
+    for (const [address, until] of this.#suspects) if (now > until) this.#suspects.delete(address);
     if (this.#suspects.size === 0) this.stop();
   }
 
-  async #silent(): Promise<readonly string[]> {
+  /** All servers of suspects that acknowledge nothing. */
+  async #gone(): Promise<readonly Server[]> {
     // There is no second table where there is no IPv6.
     const texts = await Promise.all(tables.map((path) => readFile(path, 'latin1').catch(() => '')));
     const silent = silentMachines(texts);
     if (silent.size === 0) return [];
     return this.#options
       .servers()
-      .filter((server) => this.#suspects.has(serverPath(server)) && silent.has(kernelAddress(server.address)))
-      .map(serverPath);
+      .filter(({ address }) => this.#suspects.has(address) && silent.has(kernelAddress(address)));
   }
 
   /** HAProxy asks another pod then, of what can be asked again. */
-  async #cut(paths: readonly string[]): Promise<void> {
+  async #cut(servers: readonly Server[]): Promise<void> {
     const session = await this.#options.session();
     try {
-      for (const path of paths)
-        await session.run(`shutdown sessions server ${path}`, /^(No such server\.)?$/);
+      for (const server of servers) {
+        const path = serverPath(server);
+        // A check that was under way when the machine went takes longer to fail, and the same pod would be asked again.
+        if (server.checkPort !== undefined) await session.run(`set server ${path} health down`, /^/);
+        await session.run(`shutdown sessions server ${path}`, /^/);
+        // All that it had is ended, and it gets nothing new until a check succeeds.
+        this.#suspects.delete(server.address);
+      }
     } finally {
       session.close();
     }
+    const paths = servers.map(serverPath);
     this.#options.logger.warn('machines acknowledge nothing: their requests were ended', { servers: paths });
+    this.#options.onCut(paths.length);
   }
 }
