@@ -145,6 +145,23 @@ describe('a rollout', () => {
     assert.equal(world.model?.status?.stable, '6.0.0');
   });
 
+  it('is asked though its traffic is suspended, when nobody else can answer', () => {
+    for (const lose of [
+      (world: World) => world.remove('5.0.0'),
+      (world: World) => world.pods('5.0.0', 'starting', 'starting'),
+    ]) {
+      const world = serving({ rollback: { ...defaultModelSpec.rollback, minReady: '100%' } });
+      world.add('6.0.0');
+      world.run(seconds(40));
+      world.pods('6.0.0', 'ready', 'starting');
+      world.settle();
+      assert.equal(world.weight('6.0.0'), 0);
+      lose(world);
+      world.settle();
+      assert.equal(world.weight('6.0.0'), 100);
+    }
+  });
+
   it('resumes when pods come back in time', () => {
     const world = serving();
     world.add('6.0.0');

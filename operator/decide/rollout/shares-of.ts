@@ -2,7 +2,7 @@
 
 import { bearable } from '../capacity.ts';
 import { capped, proportional, routable, type Share, weightOf } from '../shares.ts';
-import { type Draft, isLatched } from './draft.ts';
+import { type Draft, isLatched, without } from './draft.ts';
 import type { RolloutState } from './state.ts';
 import type { VersionFacts } from './types.ts';
 
@@ -16,7 +16,7 @@ export function canAnswer({ candidate, latched }: RolloutState, facts: VersionFa
 export function sharesOf(draft: Draft): Share[] {
   const { facts, target } = draft.input;
   const { stable, candidate, previous } = draft.state;
-  const answers = (version: string): boolean => canAnswer(draft.state, facts.get(version));
+  const answers = answering(draft);
   const planned =
     target.kind === 'split' ? splitShares(draft, target.parts, answers) : rolloutShares(draft, answers);
   const others = [...facts.keys()].filter((version) => version !== candidate?.version).reverse();
@@ -29,6 +29,15 @@ export function sharesOf(draft: Draft): Share[] {
   }
   const named = new Set([stable, candidate?.version]);
   return routable(planned, answers, heirs).filter((share) => share.weight > 0 || named.has(share.version));
+}
+
+/** Which versions may have requests. A candidate whose traffic is suspended answers when nobody else can. */
+function answering({ input: { facts }, state }: Draft): (version: string) => boolean {
+  const { candidate } = state;
+  const able = [...facts.values()].some((version) => canAnswer(state, version));
+  const resumed =
+    able || candidate === undefined ? state : { ...state, candidate: without(candidate, 'unreadySince') };
+  return (version) => canAnswer(resumed, facts.get(version));
 }
 
 function rolloutShares(draft: Draft, answers: (version: string) => boolean): Share[] {
