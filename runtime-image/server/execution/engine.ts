@@ -288,14 +288,10 @@ export class Engine {
       this.#options.onNote?.('the model does not give one row of output per row of input: batching is off');
       return this.#queue.pushFront(alone(items));
     }
-    items.forEach((item, index) => {
-      const outputs = parts[index] ?? [];
-      item.resolve({
-        outputs,
-        queueMs: Math.max(0, this.#options.now() - item.since - computeMs),
-        computeMs,
-      });
-    });
+    const queuedMs = items.map((item) => Math.max(0, this.#options.now() - item.since - computeMs));
+    inSlices(items, (item, index) =>
+      item.resolve({ outputs: parts[index] ?? [], queueMs: queuedMs[index] ?? 0, computeMs }),
+    );
   }
 
   /** The buffer of a run, to be used again, unless an output lies in it. */
@@ -316,6 +312,15 @@ export class Engine {
         : new InferenceError('Internal', `the model failed: ${result.message}`),
     );
   }
+}
+
+/** Answers that are given in one turn of the event loop: a batch of 64 at once would keep it from all else for milliseconds. */
+const sliceSize = 8;
+
+function inSlices<T>(items: readonly T[], each: (item: T, index: number) => void, from = 0): void {
+  const to = Math.min(from + sliceSize, items.length);
+  for (let index = from; index < to; index++) each(items[index] as T, index);
+  if (to < items.length) setImmediate(() => inSlices(items, each, to));
 }
 
 /** The same requests, each to be run by itself. */
