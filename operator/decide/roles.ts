@@ -2,6 +2,7 @@
 
 import { milliseconds } from '../api/duration.ts';
 import type { ModelRetention } from '../api/generated/model.ts';
+import type { ModelVersionStatus } from '../api/generated/model-version.ts';
 import { optional } from '../api/optional.ts';
 import { isLatched } from './rollout/draft.ts';
 import type { RolloutState } from './rollout/state.ts';
@@ -17,19 +18,24 @@ export interface Part {
   readonly idleSince?: number;
   /** When it is scaled to zero if nothing changes. */
   readonly parksAt?: number;
-  /** Whether it stands by for a stable version that may have to be returned from, or is in trouble. */
-  readonly needed?: true;
+  readonly needed?: Need;
   readonly gaveWay?: GaveWay;
 }
 
-/** That a version was parked before its time. */
+/** Why a former stable version stands by: stable may have to be returned from, or has too few ready pods. */
+export type Need = 'bake' | 'trouble';
+
+/** That a version gave up places. It gets no more pods by itself. */
 export interface GaveWay {
   /** The version that found no room. */
   readonly to: string;
-  /** Pods that had room. */
+  /** Pods that had the places. */
   readonly pods: number;
   readonly at: number;
 }
+
+export const gaveWayOf = (status: ModelVersionStatus | undefined): GaveWay | undefined =>
+  status?.gaveWay === undefined ? undefined : { ...status.gaveWay, at: Date.parse(status.gaveWay.at) };
 
 export const gaveWayText = ({ to }: GaveWay): string => `scaled to zero to make room for ${to}`;
 
@@ -41,7 +47,7 @@ export interface Standing {
   readonly running: boolean;
   /** Whether routers may still send requests to it. */
   readonly mayHaveTraffic: boolean;
-  readonly needed: boolean;
+  readonly needed?: Need;
   readonly gaveWay?: GaveWay;
 }
 
@@ -68,7 +74,7 @@ export function roleOf(
   target: Target,
   leads: ReadonlySet<string>,
   retention: ModelRetention,
-  needed: boolean,
+  needed: Need | undefined,
 ): Role {
   if (state.stable === facts.version) return 'stable';
   if (isLatched(state.latched, facts)) return 'failed';
@@ -76,25 +82,35 @@ export function roleOf(
   if (target.kind === 'split' && target.parts.some((part) => part.version === facts.version)) return 'member';
   if (leads.has(facts.version)) return 'routed';
   const rank = state.previous.indexOf(facts.version);
-  return needed || (rank >= 0 && rank < retention.warm) ? 'warm' : 'idle';
+  return needed !== undefined || (rank >= 0 && rank < retention.warm) ? 'warm' : 'idle';
 }
 
 /** While stable may have to be returned from, or is in trouble, the version before it stands by, parked or not. */
-export const isNeeded = (version: string, state: RolloutState, bakingUntil: number, now: number): boolean =>
-  state.previous[0] === version && (now < bakingUntil || state.stableUnreadySince !== undefined);
+export function needOf(
+  version: string,
+  { previous, stableUnreadySince }: RolloutState,
+  bakingUntil: number,
+  now: number,
+): Need | undefined {
+  if (previous[0] !== version) return undefined;
+  return stableUnreadySince !== undefined ? 'trouble' : now < bakingUntil ? 'bake' : undefined;
+}
 
 /**
- * Whether the version has pods. One without a part in serving keeps them for `parkAfter`, unless it gave way to another one, and for
- * as long as a router may still send it requests. One that gave way is not warm again before it has had a part.
+ * Whether the version has pods. One without a part in serving keeps them for `parkAfter`, and for as long as a router may still send it
+ * requests. A warm one that gave way has those that it has left, until stable is in trouble or it has a part again.
  */
 export function partOf(role: Role, standing: Standing, retention: ModelRetention, now: number): Part {
   const { running, mayHaveTraffic, needed, gaveWay } = standing;
-  const spare = role === 'idle' || role === 'failed' || (role === 'warm' && !needed);
-  if (role === 'warm' && needed) return { role, runs: true, needed };
-  if (!spare || (role === 'warm' && gaveWay === undefined)) return { role, runs: true };
-  if (!running && standing.idleSince === undefined) return { role, runs: false };
+  if (role === 'warm' && (gaveWay === undefined || needed === 'trouble'))
+    return { role, runs: true, ...optional('needed', needed) };
+  if (role === 'warm' && running)
+    return { role, runs: true, ...optional('needed', needed), ...optional('gaveWay', gaveWay) };
+  if (role !== 'idle' && role !== 'failed' && role !== 'warm') return { role, runs: true };
+  if (!running && standing.idleSince === undefined)
+    return { role, runs: false, ...optional('gaveWay', gaveWay) };
   const idleSince = standing.idleSince ?? now;
-  const parksAt = gaveWay?.at ?? idleSince + milliseconds(retention.parkAfter);
+  const parksAt = idleSince + milliseconds(retention.parkAfter);
   const runs = running && (now < parksAt || mayHaveTraffic);
   return { role, runs, idleSince, ...(runs ? { parksAt } : {}), ...optional('gaveWay', gaveWay) };
 }

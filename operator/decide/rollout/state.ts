@@ -25,7 +25,19 @@ export interface Candidate {
   /** The last step that somebody approved. */
   readonly approvedStep?: number;
   /** What it waits for before its hold begins, or though it is over. */
-  readonly waitingFor?: 'Approval' | 'Routers' | 'Gateways' | 'Traffic' | 'Pods' | 'Capacity';
+  readonly waitingFor?: 'Approval' | 'Routers' | 'Gateways' | 'Traffic' | 'Pods' | 'Capacity' | 'Places';
+  /** How places change hands, while the pool is full. */
+  readonly swap?: Swap;
+}
+
+/** The places that one version lends to another, one pod after the other. */
+export interface Swap {
+  /** The version that lends: the stable one. */
+  readonly lender: string;
+  /** Pods that it keeps. */
+  readonly kept: number;
+  /** Pods that the candidate may have. */
+  readonly given: number;
 }
 
 /** A content that failed. */
@@ -92,6 +104,7 @@ export function stateFrom(status: ModelStatus | undefined): RolloutState {
             ...optional('incompleteSince', time(candidate.incompleteSince)),
             ...optional('approvedStep', candidate.approvedStep),
             ...optional('waitingFor', candidate.waitingFor),
+            ...optional('swap', candidate.swap),
           },
     ),
     latched: (status?.latched ?? []).map((latch) => ({ ...latch, at: Date.parse(latch.at) })),
@@ -136,5 +149,6 @@ export function storedCandidate(candidate: Candidate, weight: number): NonNullab
     ...optional('incompleteSince', text(candidate.incompleteSince)),
     ...optional('approvedStep', candidate.approvedStep),
     ...optional('waitingFor', candidate.waitingFor),
+    ...optional('swap', candidate.swap),
   };
 }
