@@ -8,7 +8,7 @@ import { optional } from '../api/optional.ts';
 import type { RoutePlans } from './gateway-routes.ts';
 import type { ModelObserved } from './observed.ts';
 import { makeRoom, type Room, type Tenant } from './places.ts';
-import { gaveWayOf, needOf, type Part, partOf, releasable, roleOf } from './roles.ts';
+import { isNeeded, type Part, partOf, releasable, roleOf } from './roles.ts';
 import type { Seen } from './see.ts';
 import type { Share } from './shares.ts';
 import type { TrafficDecision } from './traffic.ts';
@@ -50,49 +50,39 @@ export function decideChildren(
   now: number,
 ): ChildrenDecision {
   const room = makeRoom(tenantsOf(seen, traffic, spec, now), now);
-  const { parts, kept } = room;
+  const { parts } = room;
   const released = releasable(
     [...parts]
       .filter(([version]) => seen.get(version)!.blocked === undefined)
       .map(([version, part]) => [version, part, seen.get(version)!.observed.pods.length]),
     spec.retention.keep,
   );
-  return {
-    ...room,
-    released,
-    workloads: workloadsOf(seen, parts, released, new Map([...traffic.rollout.replicas, ...kept])),
-  };
+  return { ...room, released, workloads: workloadsOf(seen, parts, released) };
 }
 
 function tenantsOf(
   seen: ReadonlyMap<string, Seen>,
-  { rollout: { state, lent }, target, leads, policy, hasTraffic, settled }: TrafficDecision,
+  { rollout: { state }, target, leads, policy, hasTraffic, settled }: TrafficDecision,
   { retention }: ModelSpec,
   now: number,
 ): Tenant[] {
   const bakingUntil = (state.stableSince ?? Number.NEGATIVE_INFINITY) + policy.bakeMs;
   return [...seen].map(([name, facts]) => {
     const { status } = facts.observed.object;
-    const needed = needOf(name, state, bakingUntil, now);
+    const needed = isNeeded(name, state, bakingUntil, now);
     const role = roleOf(facts, state, target, leads, retention, needed);
     const standing = {
       ...optional('idleSince', status?.idleSince === undefined ? undefined : Date.parse(status.idleSince)),
       running: (facts.observed.deployment?.spec?.replicas ?? 0) > 0,
       mayHaveTraffic: !settled || hasTraffic(name),
-      ...optional('needed', needed),
-      ...optional('gaveWay', lent?.version === name ? lent.gaveWay : gaveWayOf(status)),
+      needed,
+      ...optional(
+        'gaveWay',
+        status?.gaveWay === undefined ? undefined : { ...status.gaveWay, at: Date.parse(status.gaveWay.at) },
+      ),
     };
     const free = !standing.mayHaveTraffic && facts.blocked === undefined;
-    const isLost =
-      state.stableUnreadySince !== undefined && now >= state.stableUnreadySince + policy.unreadyForMs;
-    // After the bake its traffic is only lent, so one pod has to go on trying.
-    const least = facts.wanted > 1 || now >= bakingUntil ? 1 : 0;
-    return {
-      facts,
-      part: partOf(role, standing, retention, now),
-      free,
-      ...optional('keeps', role === 'stable' && isLost ? Math.max(facts.ready, least) : undefined),
-    };
+    return { facts, part: partOf(role, standing, retention, now), free };
   });
 }
 
@@ -104,19 +94,16 @@ function workloadsOf(
   seen: ReadonlyMap<string, Seen>,
   parts: ReadonlyMap<string, Part>,
   released: ReadonlySet<string>,
-  others: ReadonlyMap<string, number>,
 ): Workload[] {
   return [...seen.values()].flatMap((version) => {
-    const { runs, gaveWay } = parts.get(version.version)!;
+    const { runs } = parts.get(version.version)!;
     const { object, deployment } = version.observed;
     if (version.blocked !== undefined || (!runs && deployment === undefined)) return [];
     if (released.has(version.version)) return [];
-    const { replicas } = object.spec;
-    const left = gaveWay === undefined ? replicas : (deployment?.spec?.replicas ?? replicas);
     return {
       version: object,
       contentHash: version.contentHash,
-      replicas: runs ? Math.min(replicas, left, others.get(version.version) ?? replicas) : 0,
+      replicas: runs ? object.spec.replicas : 0,
       ...optional('pool', version.pool),
     };
   });

@@ -6,7 +6,7 @@ import type { Model } from '../api/generated/model.ts';
 import type { ModelVersion, ModelVersionStatus } from '../api/generated/model-version.ts';
 import { podFailureReasons, type Reason, versionFailureReasons } from '../api/reasons.ts';
 import type { VersionObserved } from './observed.ts';
-import { gaveWayOf, gaveWayText, type Part } from './roles.ts';
+import { gaveWayText, type Part } from './roles.ts';
 import type { RolloutEvent } from './rollout/types.ts';
 import { lackOf } from './starts.ts';
 
@@ -51,10 +51,9 @@ export function providerEvents(
 export function roomEvents(
   model: Model | undefined,
   version: ModelVersion,
-  { gaveWay, runs }: Part,
+  { gaveWay }: Part,
 ): DecidedEvent[] {
-  const before = gaveWayOf(version.status);
-  if (gaveWay === undefined || runs || (before?.at === gaveWay.at && before.pods === gaveWay.pods)) return [];
+  if (gaveWay === undefined || version.status?.gaveWay !== undefined) return [];
   const message = `${version.spec.version} is ${gaveWayText(gaveWay)}`;
   return [version, ...(model === undefined ? [] : [model])].map((about) => ({
     about,

@@ -1,19 +1,16 @@
 /** Who has room in a pool, who lacks it, and which versions of the model give theirs up for others. */
 
-import type { GPUPool } from '../api/generated/gpu-pool.ts';
 import { isFinished, isTerminating, type Pod } from '../api/kubernetes.ts';
 import { optional } from '../api/optional.ts';
 import { unscheduled } from './failure.ts';
 import type { VersionObserved } from './observed.ts';
-import type { GaveWay, Part, Role } from './roles.ts';
+import type { Part, Role } from './roles.ts';
 import type { VersionFacts } from './rollout/types.ts';
 
 /** The room that pods of a version have, and lack. One place is the room for one pod. */
 export interface Places {
   /** Name of the GPUPool that they are in; absent outside of any. */
   readonly pool?: string;
-  /** What a rollout does when the pool is full; absent outside of any. */
-  readonly whenFull?: GPUPool['spec']['whenFull'];
   /** GPUs of one place. */
   readonly gpus: number;
   /** Pods that have a place and stay. */
@@ -25,13 +22,12 @@ export interface Places {
 }
 
 /** What the scheduler has done for a version. Quota that refuses pods is something else: those do not exist. */
-export function placesOf({ object, pods }: VersionObserved, pool: GPUPool | undefined): Places {
-  const { pool: name, gpus } = object.spec.placement;
+export function placesOf({ object, pods }: VersionObserved): Places {
+  const { pool, gpus } = object.spec.placement;
   const placed = pods.filter((pod) => pod.spec?.nodeName !== undefined && !isFinished(pod));
   const leaving = placed.filter(isTerminating).length;
   return {
-    ...optional('pool', name),
-    ...optional('whenFull', pool === undefined ? undefined : (pool.spec.whenFull ?? 'wait')),
+    ...optional('pool', pool),
     gpus,
     held: placed.length - leaving,
     leaving,
@@ -48,15 +44,11 @@ export interface Tenant {
   readonly part: Part;
   /** Whether it may be parked at once: no router sends requests to it, and nothing is in the way of writing. */
   readonly free: boolean;
-  /** Pods that a stable version in trouble keeps when the version that stands by for it lacks room. */
-  readonly keeps?: number;
 }
 
 /** The parts after some versions gave way. */
 export interface Room {
   readonly parts: ReadonlyMap<string, Part>;
-  /** Pods that a version keeps, where it gives up some. */
-  readonly kept: ReadonlyMap<string, number>;
   /** When more may be given, if what has been given does not do. */
   readonly wakeAt?: number;
 }
@@ -76,11 +68,9 @@ const claims: readonly Role[] = ['stable', 'candidate', 'member', 'routed', 'war
  */
 export function makeRoom(tenants: readonly Tenant[], now: number): Room {
   const parts = new Map(tenants.map(({ facts, part }) => [facts.version, part]));
-  const kept = new Map<string, number>();
   const wakes: number[] = [];
   for (const pool of new Set(tenants.map(({ facts }) => facts.places.pool))) {
     const there = tenants.filter(({ facts }) => facts.places.pool === pool);
-    for (const [version, pods] of keptByStable(there)) kept.set(version, pods);
     const claimants = there
       .filter(({ facts, part }) => facts.places.lacking > 0 && part.runs && !isSpare(part))
       .sort((a, b) => claims.indexOf(a.part.role) - claims.indexOf(b.part.role));
@@ -93,7 +83,7 @@ export function makeRoom(tenants: readonly Tenant[], now: number): Room {
     const unserved = new Set(claimants.map(({ facts }) => facts.version));
     const coming = (tenant: Tenant) => room(comingFrom(tenant, unserved, now), tenant.facts.places);
     let missing = wanted - sum(there, coming);
-    for (const { facts, part } of there.filter((one) => canGiveWay(one, first)).sort(byIdleness)) {
+    for (const { facts, part } of there.filter(canGiveWay).sort(byIdleness)) {
       const given = room(facts.places.held, facts.places);
       // One that has nothing to give would take what others give.
       if (given > 0 ? missing <= 0 : facts.places.lacking === 0) continue;
@@ -104,52 +94,14 @@ export function makeRoom(tenants: readonly Tenant[], now: number): Room {
     wakes.push(...there.flatMap(({ part }) => part.gaveWay?.at ?? []).map((at) => at + patienceMs));
   }
   const ahead = wakes.filter((at) => at > now);
-  return { parts, kept, ...optional('wakeAt', ahead.length === 0 ? undefined : Math.min(...ahead)) };
-}
-
-/** A stable version that does not answer gives its places to the version that stands by, where places are swapped. */
-function keptByStable(there: readonly Tenant[]): [string, number][] {
-  const heir = there.find(({ part }) => part.needed === 'trouble');
-  if (heir === undefined) return [];
-  return there.flatMap(({ facts: { version, places }, part, keeps }) =>
-    part.role === 'stable' &&
-    keeps !== undefined &&
-    places.whenFull === 'swap' &&
-    (heir.facts.places.lacking > 0 || places.leaving > 0)
-      ? [[version, keeps]]
-      : [],
-  );
-}
-
-/**
- * Whether versions without a part in serving hold room that a candidate lacks, or have just given it up.
- *
- * @param spare those versions
- */
-export function isRoomComing(
-  candidate: Places & { readonly version: string },
-  spare: readonly { readonly places: Places; readonly gaveWay?: GaveWay }[],
-  now: number,
-): boolean {
-  return spare.some(
-    ({ places, gaveWay }) =>
-      places.pool === candidate.pool &&
-      (candidate.gpus === 0 || places.gpus > 0) &&
-      (places.held + places.leaving > 0 ||
-        (gaveWay?.to === candidate.version && now < gaveWay.at + patienceMs)),
-  );
+  return { parts, ...optional('wakeAt', ahead.length === 0 ? undefined : Math.min(...ahead)) };
 }
 
 /** Whether the version could be done without now. */
 const isSpare = ({ role, needed }: Part): boolean =>
-  role === 'idle' || role === 'failed' || (role === 'warm' && needed === undefined);
+  role === 'idle' || role === 'failed' || (role === 'warm' && needed !== true);
 
-/** Where places are swapped, a new stable version has the rest of them from its predecessor, and that stands by with what is left. */
-const canGiveWay = ({ facts, part, free }: Tenant, claimant: Tenant): boolean =>
-  free &&
-  part.runs &&
-  (isSpare(part) ||
-    (part.needed === 'bake' && claimant.part.role === 'stable' && facts.places.whenFull === 'swap'));
+const canGiveWay = ({ part, free }: Tenant): boolean => free && part.runs && isSpare(part);
 
 /**
  * Places that become free without anybody doing anything, those included that the scheduler may not have noticed yet.

@@ -2,7 +2,6 @@
 
 import { milliseconds } from '../api/duration.ts';
 import type { ModelRetention } from '../api/generated/model.ts';
-import type { ModelVersionStatus } from '../api/generated/model-version.ts';
 import { optional } from '../api/optional.ts';
 import { isLatched } from './rollout/draft.ts';
 import type { RolloutState } from './rollout/state.ts';
@@ -18,24 +17,19 @@ export interface Part {
   readonly idleSince?: number;
   /** When it is scaled to zero if nothing changes. */
   readonly parksAt?: number;
-  readonly needed?: Need;
+  /** Whether it stands by for a stable version that may have to be returned from, or is in trouble. */
+  readonly needed?: true;
   readonly gaveWay?: GaveWay;
 }
 
-/** Why a former stable version stands by: stable may have to be returned from, or has too few ready pods. */
-export type Need = 'bake' | 'trouble';
-
-/** That a version gave up places. It gets no more pods by itself. */
+/** That a version was parked before its time. */
 export interface GaveWay {
   /** The version that found no room. */
   readonly to: string;
-  /** Pods that had the places. */
+  /** Pods that had room. */
   readonly pods: number;
   readonly at: number;
 }
-
-export const gaveWayOf = (status: ModelVersionStatus | undefined): GaveWay | undefined =>
-  status?.gaveWay === undefined ? undefined : { ...status.gaveWay, at: Date.parse(status.gaveWay.at) };
 
 export const gaveWayText = ({ to }: GaveWay): string => `scaled to zero to make room for ${to}`;
 
@@ -47,7 +41,7 @@ export interface Standing {
   readonly running: boolean;
   /** Whether routers may still send requests to it. */
   readonly mayHaveTraffic: boolean;
-  readonly needed?: Need;
+  readonly needed: boolean;
   readonly gaveWay?: GaveWay;
 }
 
@@ -74,7 +68,7 @@ export function roleOf(
   target: Target,
   leads: ReadonlySet<string>,
   retention: ModelRetention,
-  needed: Need | undefined,
+  needed: boolean,
 ): Role {
   if (state.stable === facts.version) return 'stable';
   if (isLatched(state.latched, facts)) return 'failed';
@@ -82,35 +76,25 @@ export function roleOf(
   if (target.kind === 'split' && target.parts.some((part) => part.version === facts.version)) return 'member';
   if (leads.has(facts.version)) return 'routed';
   const rank = state.previous.indexOf(facts.version);
-  return needed !== undefined || (rank >= 0 && rank < retention.warm) ? 'warm' : 'idle';
+  return needed || (rank >= 0 && rank < retention.warm) ? 'warm' : 'idle';
 }
 
 /** While stable may have to be returned from, or is in trouble, the version before it stands by, parked or not. */
-export function needOf(
-  version: string,
-  { previous, stableUnreadySince }: RolloutState,
-  bakingUntil: number,
-  now: number,
-): Need | undefined {
-  if (previous[0] !== version) return undefined;
-  return stableUnreadySince !== undefined ? 'trouble' : now < bakingUntil ? 'bake' : undefined;
-}
+export const isNeeded = (version: string, state: RolloutState, bakingUntil: number, now: number): boolean =>
+  state.previous[0] === version && (now < bakingUntil || state.stableUnreadySince !== undefined);
 
 /**
- * Whether the version has pods. One without a part in serving keeps them for `parkAfter`, and for as long as a router may still send it
- * requests. A warm one that gave way has those that it has left, until stable is in trouble or it has a part again.
+ * Whether the version has pods. One without a part in serving keeps them for `parkAfter`, unless it gave way to another one, and for
+ * as long as a router may still send it requests. One that gave way is not warm again before it has had a part.
  */
 export function partOf(role: Role, standing: Standing, retention: ModelRetention, now: number): Part {
   const { running, mayHaveTraffic, needed, gaveWay } = standing;
-  if (role === 'warm' && (gaveWay === undefined || needed === 'trouble'))
-    return { role, runs: true, ...optional('needed', needed) };
-  if (role === 'warm' && running)
-    return { role, runs: true, ...optional('needed', needed), ...optional('gaveWay', gaveWay) };
-  if (role !== 'idle' && role !== 'failed' && role !== 'warm') return { role, runs: true };
-  if (!running && standing.idleSince === undefined)
-    return { role, runs: false, ...optional('gaveWay', gaveWay) };
+  const spare = role === 'idle' || role === 'failed' || (role === 'warm' && !needed);
+  if (role === 'warm' && needed) return { role, runs: true, needed };
+  if (!spare || (role === 'warm' && gaveWay === undefined)) return { role, runs: true };
+  if (!running && standing.idleSince === undefined) return { role, runs: false };
   const idleSince = standing.idleSince ?? now;
-  const parksAt = idleSince + milliseconds(retention.parkAfter);
+  const parksAt = gaveWay?.at ?? idleSince + milliseconds(retention.parkAfter);
   const runs = running && (now < parksAt || mayHaveTraffic);
   return { role, runs, idleSince, ...(runs ? { parksAt } : {}), ...optional('gaveWay', gaveWay) };
 }

@@ -37,7 +37,6 @@ export function versionStatus(version: Seen, part: Part, context: VersionContext
   const weight = weightOf(rollout.shares, version.version);
   const artifact = artifactOf(version);
   const server = serverOf(version.observed, version.contentHash);
-  const swap = rollout.state.candidate?.swap;
   const latch = rollout.state.latched.find((entry) => entry.version === version.version);
   const findings = summariseVersion({
     facts: version,
@@ -46,8 +45,6 @@ export function versionStatus(version: Seen, part: Part, context: VersionContext
     routed: context.routed.includes(version.version),
     ...optional('latch', latch),
     ...optional('candidate', part.role === 'candidate' ? rollout.state.candidate : undefined),
-    ...optional('shortage', part.role === 'candidate' ? rollout.shortage : undefined),
-    ...optional('lendsTo', swap?.lender === version.version ? rollout.state.candidate?.version : undefined),
     ...optional('overdue', part.role === 'candidate' ? rollout.overdue : undefined),
     ...optional('digest', artifact?.digest),
     ...optional('fetching', artifact?.fetching),
@@ -84,10 +81,9 @@ export function versionStatus(version: Seen, part: Part, context: VersionContext
   };
 }
 
-/** Remembered from the moment that all pods were ready, or were lent, for as long as the version has a part in serving. */
+/** Remembered from the moment that all pods were ready for as long as the version has a part in serving. */
 function establishedOf({ ready, wanted, established, observed }: Seen, { role }: Part): number | undefined {
-  const known =
-    ready >= wanted || established < wanted || observed.object.status?.establishedReplicas !== undefined;
+  const known = ready >= wanted || observed.object.status?.establishedReplicas !== undefined;
   return known && role !== 'idle' && role !== 'failed' ? established : undefined;
 }
 
@@ -121,7 +117,7 @@ export function duplicateStatus(twin: VersionObserved, owner: Seen, now: number)
       wanted: replicas,
       established: replicas,
       ready: 0,
-      places: placesOf(twin, undefined),
+      places: placesOf(twin),
       blocked,
     },
     part: { role: 'idle', runs: false },

@@ -345,23 +345,11 @@ export interface ModelStatusCandidate {
   /** The last step that was approved. */
   readonly approvedStep?: number;
   /** What it waits for before its hold begins, or though it is over. */
-  readonly waitingFor?: 'Approval' | 'Routers' | 'Gateways' | 'Traffic' | 'Pods' | 'Capacity' | 'Places';
-  /** How places change hands, while the pool is full. */
-  readonly swap?: ModelStatusCandidateSwap;
+  readonly waitingFor?: 'Approval' | 'Routers' | 'Gateways' | 'Traffic' | 'Pods' | 'Capacity';
   /** What live traffic says of it. */
   readonly verdict?: 'Pass' | 'Fail' | 'Inconclusive';
   /** What the verdict is founded on. */
   readonly evidence?: string;
-}
-
-/** How places change hands, while the pool is full. */
-export interface ModelStatusCandidateSwap {
-  /** The version that lends its places. */
-  readonly lender: string;
-  /** Pods that it keeps. */
-  readonly kept: number;
-  /** Pods that the candidate may have. */
-  readonly given: number;
 }
 
 /** The last values of the annotations that ask for something once, so that each is done once. */

@@ -12,7 +12,6 @@ export function judgeStable(draft: Draft): void {
   }
   const since = draft.state.stableUnreadySince ?? now;
   draft.state = { ...draft.state, stableUnreadySince: since };
-  if (now < since + policy.unreadyForMs) draft.wakes.push(since + policy.unreadyForMs);
   const predecessor = draft.state.previous.find((version) => {
     const former = facts.get(version);
     return former !== undefined && former.ready > 0 && !isLatched(draft.state.latched, former);
@@ -20,7 +19,10 @@ export function judgeStable(draft: Draft): void {
   const baking = stableSince !== undefined && now < stableSince + policy.bakeMs;
   if (predecessor === undefined || !baking || target.kind === 'split') return;
   const failure = lostReadiness(known, policy, now - since);
-  if (failure === undefined) return;
+  if (failure === undefined) {
+    draft.wakes.push(since + policy.unreadyForMs);
+    return;
+  }
   latch(draft, known, failure);
   draft.state = {
     ...without(without(draft.state, 'stableUnreadySince'), 'stableSince'),

@@ -25,19 +25,7 @@ export interface Candidate {
   /** The last step that somebody approved. */
   readonly approvedStep?: number;
   /** What it waits for before its hold begins, or though it is over. */
-  readonly waitingFor?: 'Approval' | 'Routers' | 'Gateways' | 'Traffic' | 'Pods' | 'Capacity' | 'Places';
-  /** How places change hands, while the pool is full. */
-  readonly swap?: Swap;
-}
-
-/** The places that one version lends to another, one pod after the other. */
-export interface Swap {
-  /** The version that lends: the stable one. */
-  readonly lender: string;
-  /** Pods that it keeps. */
-  readonly kept: number;
-  /** Pods that the candidate may have. */
-  readonly given: number;
+  readonly waitingFor?: 'Approval' | 'Routers' | 'Gateways' | 'Traffic' | 'Pods' | 'Capacity';
 }
 
 /** A content that failed. */
@@ -104,7 +92,6 @@ export function stateFrom(status: ModelStatus | undefined): RolloutState {
             ...optional('incompleteSince', time(candidate.incompleteSince)),
             ...optional('approvedStep', candidate.approvedStep),
             ...optional('waitingFor', candidate.waitingFor),
-            ...optional('swap', candidate.swap),
           },
     ),
     latched: (status?.latched ?? []).map((latch) => ({ ...latch, at: Date.parse(latch.at) })),
@@ -149,6 +136,5 @@ export function storedCandidate(candidate: Candidate, weight: number): NonNullab
     ...optional('incompleteSince', text(candidate.incompleteSince)),
     ...optional('approvedStep', candidate.approvedStep),
     ...optional('waitingFor', candidate.waitingFor),
-    ...optional('swap', candidate.swap),
   };
 }
