@@ -23,10 +23,16 @@ export const commands = {
 } as const;
 
 /**
- * Flags of Node in every process of the image. Tensors lie outside of V8's heap, which is small, but they make it collect
- * often; a pod has few cores, and the threads that would help to collect take them from the work.
+ * Flags of Node in every process of the image. Tensors lie outside of V8's heap, which is small: by its own rules every 64 MiB of them
+ * that pass through make it search the whole heap, dozens of times a second. So they count like the heap itself, of which garbage may be
+ * half as much as what is in use; and what is new is looked through in small portions, since an event loop waits for each.
  */
-export const nodeFlags: readonly string[] = ['--single-threaded-gc'];
+export const nodeFlags: readonly string[] = [
+  '--max-semi-space-size=2',
+  '--initial-old-space-size=64',
+  '--external-memory-accounted-in-global-limit',
+  '--heap-growing-percent=50',
+];
 
 /** Default ports of a version's server. They are the Open Inference Protocol's customary ones. */
 export const serverPorts = { http: 8080, grpc: 8081, metrics: 8082 } as const;
