@@ -42,11 +42,11 @@ export function model(spec: Partial<ModelSpec> = {}): Model {
   };
 }
 
-export function pool(name: string, spec: GPUPool['spec'] = {}): GPUPool {
+export function pool(name: string, spec: Partial<GPUPool['spec']> = {}): GPUPool {
   return {
     apiVersion: 'sluice.dev/v1alpha1',
     kind: 'GPUPool',
     metadata: { name, uid: `uid-${name}`, generation: 1 },
-    spec,
+    spec: { whenFull: 'swap', ...spec },
   };
 }

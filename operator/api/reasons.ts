@@ -72,6 +72,10 @@ export const progressReasons = {
   RolloutInProgress: 'the version is being rolled out',
   AwaitingApproval: 'the rollout waits for sluice.dev/approve',
   AwaitingCapacity: 'the rollout waits for pods that can carry more',
+  /** The pool is full, and either waits by its `whenFull` or lends as much as it can. */
+  AwaitingPlaces: 'the rollout waits for room in the pool',
+  /** Stable lends places while its successor is rolled out. */
+  PlacesLent: 'some of its places are lent to the candidate',
   Paused: 'the rollout is paused by sluice.dev/paused',
   Queued: 'the version waits for the rollout before it',
   Serving: 'the version has its share of the traffic',
@@ -119,6 +123,10 @@ export const eventReasons = {
   TrafficResumed: 'the candidate is ready again',
   ApprovalRequired: 'the candidate waits for an approval',
   CapacityRequired: 'the candidate waits for more pods',
+  PlacesRequired: 'the candidate waits for room in the pool',
+  SwapStarted: 'stable lends its places to the candidate, one pod after the other',
+  /** The pool is full, and stable has not enough places to lend any. */
+  SwapImpossible: 'stable cannot lend its places',
   Approved: 'the candidate was approved',
   RetryRequested: 'a failed version is tried again',
   RequestIgnored: 'what an annotation asks for cannot be done',

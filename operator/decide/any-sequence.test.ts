@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { defaultModelSpec } from '../api/defaults.ts';
+import { pool } from '../api/fixtures.ts';
 import { World } from './testing/world.ts';
 
 const seconds = (count: number): number => count * 1_000;
@@ -24,6 +25,26 @@ describe('any sequence of events', () => {
       }),
     },
     { weight: 3, arbitrary: fc.record({ do: fc.constant('ack' as const), router: fc.nat(1) }) },
+    { weight: 2, arbitrary: fc.record({ do: fc.constant('leave' as const) }) },
+    {
+      weight: 2,
+      arbitrary: fc.record({
+        do: fc.constant('die' as const),
+        after: fc.constantFrom('published' as const, 'applied' as const),
+      }),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.record({ do: fc.constant('places' as const), places: fc.integer({ min: 1, max: 9 }) }),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        do: fc.constant('scale' as const),
+        version,
+        replicas: fc.integer({ min: 1, max: 5 }),
+      }),
+    },
     { weight: 1, arbitrary: fc.record({ do: fc.constant('add' as const), version }) },
     { weight: 1, arbitrary: fc.record({ do: fc.constant('remove' as const), version }) },
     { weight: 1, arbitrary: fc.record({ do: fc.constant('change' as const), version, threads: fc.nat(3) }) },
@@ -91,9 +112,22 @@ describe('any sequence of events', () => {
     },
   );
 
-  const survives = fc.property(fc.array(action, { maxLength: 40 }), (actions) => {
+  /** Room for so many pods, and what a rollout does when there is no more; or for any. */
+  const room = fc.option(
+    fc.record({
+      places: fc.integer({ min: 1, max: 8 }),
+      whenFull: fc.constantFrom('swap' as const, 'wait' as const),
+    }),
+    { nil: undefined },
+  );
+
+  const survives = fc.property(fc.array(action, { maxLength: 40 }), room, (actions, limit) => {
     const world = new World({});
-    world.add('5.0.0');
+    if (limit !== undefined) {
+      world.places = limit.places;
+      world.pools.set('a100', pool('a100', limit));
+    }
+    add(world, '5.0.0');
     for (const act of actions) {
       perform(world, act);
       world.settle();
@@ -102,7 +136,16 @@ describe('any sequence of events', () => {
     world.annotate('sluice.dev/paused', 'false');
     world.concurrency = 0;
     world.unreached.clear();
-    for (const [name, running] of world.versions) if (running.replicas) world.pods(name, 'ready', 'ready');
+    heal(world);
+    if (limit !== undefined) {
+      world.run(seconds(3_000));
+      const ready = world.model!.status!.conditions?.find(({ type }) => type === 'Ready');
+      assert.ok(ready?.status === 'True' || ready?.message, 'it ends, or says what it waits for');
+      const able = [...world.versions].some(([, { pods }]) => pods.includes('ready'));
+      assert.ok(!able || world.condition('Servable') === 'True Serving', 'and clients are served');
+      world.places = 1_000;
+      heal(world);
+    }
     world.run(seconds(3_000));
     const { latched = [], traffic = [] } = world.model!.status!;
     if (world.versions.size > latched.length) {
@@ -122,10 +165,37 @@ describe('any sequence of events', () => {
 
   type Action = typeof action extends fc.Arbitrary<infer A> ? A : never;
 
+  function add(world: World, version: string): void {
+    world.add(version, world.pools.size === 0 ? {} : { placement: { pool: 'a100', gpus: 0 } });
+  }
+
+  /** Nothing is wrong with any pod any more. */
+  function heal(world: World): void {
+    for (const name of world.versions.keys()) {
+      if (world.pools.size === 0 && world.versions.get(name)!.replicas) world.pods(name, 'ready', 'ready');
+      else world.trouble(name, ...Array<'ready'>(10).fill('ready'));
+    }
+    world.leave();
+  }
+
   function perform(world: World, act: Action): void {
     switch (act.do) {
       case 'pods':
-        if (world.versions.get(act.version)?.replicas) world.pods(act.version, act.a, act.b);
+        if (world.pools.size > 0 && world.versions.has(act.version))
+          world.trouble(act.version, act.a, act.b, act.a, act.b);
+        else if (world.versions.get(act.version)?.replicas) world.pods(act.version, act.a, act.b);
+        return;
+      case 'leave':
+        return world.leave();
+      case 'die':
+        world.reconcile(act.after);
+        return;
+      case 'places':
+        if (world.pools.size > 0) world.resize(act.places);
+        return;
+      case 'scale':
+        if (world.pools.size > 0 && world.versions.has(act.version))
+          world.rescale(act.version, { replicas: act.replicas });
         return;
       case 'wait':
         world.now += act.ms;
@@ -134,7 +204,7 @@ describe('any sequence of events', () => {
         world.routers[act.router] = world.model?.status?.routers?.generation ?? 0;
         return;
       case 'add':
-        if (!world.versions.has(act.version)) world.add(act.version);
+        if (!world.versions.has(act.version)) add(world, act.version);
         return;
       case 'remove':
         world.remove(act.version);

@@ -8,7 +8,7 @@ import { optional } from '../api/optional.ts';
 import type { RoutePlans } from './gateway-routes.ts';
 import type { ModelObserved } from './observed.ts';
 import { makeRoom, type Room, type Tenant } from './places.ts';
-import { isNeeded, type Part, partOf, releasable, roleOf } from './roles.ts';
+import { gaveWayOf, hasPart, needOf, type Part, partOf, releasable, roleOf } from './roles.ts';
 import type { Seen } from './see.ts';
 import type { Share } from './shares.ts';
 import type { TrafficDecision } from './traffic.ts';
@@ -57,53 +57,70 @@ export function decideChildren(
       .map(([version, part]) => [version, part, seen.get(version)!.observed.pods.length]),
     spec.retention.keep,
   );
-  return { ...room, released, workloads: workloadsOf(seen, parts, released) };
+  return { ...room, released, workloads: workloadsOf(seen, parts, released, traffic.rollout.replicas) };
 }
 
 function tenantsOf(
   seen: ReadonlyMap<string, Seen>,
-  { rollout: { state }, target, leads, policy, hasTraffic, settled }: TrafficDecision,
+  { rollout: { state, lent }, target, leads, policy, hasTraffic, settled }: TrafficDecision,
   { retention }: ModelSpec,
   now: number,
 ): Tenant[] {
   const bakingUntil = (state.stableSince ?? Number.NEGATIVE_INFINITY) + policy.bakeMs;
+  const needs = (name: string) => needOf(name, state, bakingUntil, now);
+  const roles = new Map(
+    [...seen].map(([name, facts]) => [name, roleOf(facts, state, target, leads, retention, needs(name))]),
+  );
+  /** Whether a version has the room that was made for it, or a claim to it. */
+  const uses = (name: string): boolean => {
+    const { held = 0, leaving = 0 } = seen.get(name)?.places ?? {};
+    const role = roles.get(name);
+    return held + leaving > 0 || (role !== undefined && hasPart(role)) || needs(name) !== undefined;
+  };
   return [...seen].map(([name, facts]) => {
     const { status } = facts.observed.object;
-    const needed = isNeeded(name, state, bakingUntil, now);
-    const role = roleOf(facts, state, target, leads, retention, needed);
+    const gaveWay = lent?.version === name ? lent.gaveWay : gaveWayOf(status);
     const standing = {
       ...optional('idleSince', status?.idleSince === undefined ? undefined : Date.parse(status.idleSince)),
       running: (facts.observed.deployment?.spec?.replicas ?? 0) > 0,
       mayHaveTraffic: !settled || hasTraffic(name),
-      needed,
-      ...optional(
-        'gaveWay',
-        status?.gaveWay === undefined ? undefined : { ...status.gaveWay, at: Date.parse(status.gaveWay.at) },
-      ),
+      ...optional('needed', needs(name)),
+      ...optional('gaveWay', gaveWay !== undefined && uses(gaveWay.to) ? gaveWay : undefined),
     };
     const free = !standing.mayHaveTraffic && facts.blocked === undefined;
-    return { facts, part: partOf(role, standing, retention, now), free };
+    const part = partOf(roles.get(name)!, standing, retention, now);
+    // What stable gives up is for its successor, not for the version before it.
+    const isRival = part.needed === 'trouble' && state.candidate?.swap !== undefined;
+    return { facts, part: isRival ? withPods(part, facts.places.held) : part, free };
   });
 }
+
+/** The same part with the pods that have a place. */
+const withPods = (part: Part, held: number): Part =>
+  held > 0 ? { ...part, pods: held } : { ...part, runs: false };
 
 /**
  * A version that has never run, or not for long, has no children. One that is blocked keeps those it has, as they are: what runs is
  * not taken down because a pool was renamed.
+ *
+ * @param swapped pods of the versions between which places change hands
  */
 function workloadsOf(
   seen: ReadonlyMap<string, Seen>,
   parts: ReadonlyMap<string, Part>,
   released: ReadonlySet<string>,
+  swapped: ReadonlyMap<string, number>,
 ): Workload[] {
   return [...seen.values()].flatMap((version) => {
-    const { runs } = parts.get(version.version)!;
+    const { runs, pods } = parts.get(version.version)!;
     const { object, deployment } = version.observed;
     if (version.blocked !== undefined || (!runs && deployment === undefined)) return [];
     if (released.has(version.version)) return [];
+    const { replicas } = object.spec;
     return {
       version: object,
       contentHash: version.contentHash,
-      replicas: runs ? object.spec.replicas : 0,
+      replicas: runs ? Math.min(replicas, pods ?? replicas, swapped.get(version.version) ?? replicas) : 0,
       ...optional('pool', version.pool),
     };
   });

@@ -6,7 +6,7 @@ import type { Model } from '../api/generated/model.ts';
 import type { ModelVersion, ModelVersionStatus } from '../api/generated/model-version.ts';
 import { podFailureReasons, type Reason, versionFailureReasons } from '../api/reasons.ts';
 import type { VersionObserved } from './observed.ts';
-import { gaveWayText, type Part } from './roles.ts';
+import { gaveWayOf, gaveWayText, isSameGiving, type Part } from './roles.ts';
 import type { RolloutEvent } from './rollout/types.ts';
 import { lackOf } from './starts.ts';
 
@@ -53,7 +53,7 @@ export function roomEvents(
   version: ModelVersion,
   { gaveWay }: Part,
 ): DecidedEvent[] {
-  if (gaveWay === undefined || version.status?.gaveWay !== undefined) return [];
+  if (gaveWay === undefined || isSameGiving(gaveWay, gaveWayOf(version.status))) return [];
   const message = `${version.spec.version} is ${gaveWayText(gaveWay)}`;
   return [version, ...(model === undefined ? [] : [model])].map((about) => ({
     about,

@@ -4,7 +4,8 @@ import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { parse } from 'yaml';
 import { defaultModelSpec } from '../api/defaults.ts';
-import { modelVersion } from '../api/fixtures.ts';
+import { modelVersion, pool } from '../api/fixtures.ts';
+import type { GPUPool } from '../api/generated/gpu-pool.ts';
 import type { ModelSpec } from '../api/generated/model.ts';
 import type { ModelVersionSpec } from '../api/generated/model-version.ts';
 import { World } from './testing/world.ts';
@@ -136,6 +137,16 @@ const ofVersion: Record<string, readonly Partial<ModelVersionSpec>[]> = {
   'probes.readiness': [{ probes: { ...probes, readiness: { period: '5m', failureThreshold: 100 } } }],
 };
 
+/** The same for the GPUPool that the versions are in. */
+const ofPool: Record<string, readonly Partial<GPUPool['spec']>[]> = {
+  resourceName: [{ resourceName: 'nvidia.com/mig-1g.10gb' }],
+  nodeSelector: [{ nodeSelector: { nobody: 'has-it' } }],
+  tolerations: [{ tolerations: [{ operator: 'Exists' }] }],
+  runtimeClassName: [{ runtimeClassName: 'nobody-knows' }],
+  'namespaces.matchLabels': [{ namespaces: { matchLabels: { nobody: 'has-it' } } }],
+  whenFull: [{ whenFull: 'wait' }, { whenFull: 'swap' }],
+};
+
 interface Schema {
   readonly properties?: Readonly<Record<string, Schema>>;
   readonly 'x-kubernetes-validations'?: readonly { readonly rule: string }[];
@@ -158,13 +169,15 @@ function fieldsOf(plural: string): string[] {
 it('no field is left out', () => {
   assert.deepEqual(Object.keys(ofModel).sort(), fieldsOf('models').sort());
   assert.deepEqual(Object.keys(ofVersion).sort(), fieldsOf('modelversions').sort());
+  assert.deepEqual(Object.keys(ofPool).sort(), fieldsOf('gpupools').sort());
 });
 
 /** 5.0.0 serves, 4.0.0 is warm behind it. */
-function settledWorld(): World {
+function settledWorld(spec: Partial<ModelVersionSpec> = {}): World {
   const world = new World({ serve: { version: '5.0.0' } });
-  world.add('4.0.0');
-  world.add('5.0.0');
+  world.add('4.0.0', spec);
+  world.add('5.0.0', spec);
+  world.pools.set('a100', pool('a100', { resourceName: 'nvidia.com/gpu' }));
   world.configure({ serve: { version: '4.0.0' } });
   world.run(seconds(10));
   world.configure({ serve: { version: '5.0.0' } });
@@ -204,6 +217,27 @@ describe('each field of a Model, changed and changed back', () => {
         world.run(longEnough);
         assert.equal(world.condition('Servable'), 'True Serving', 'clients are served meanwhile');
         world.specify(spec);
+        world.run(longEnough);
+        assert.deepEqual(picture(world), before);
+      });
+    }
+  }
+});
+
+describe('each field of the GPUPool, changed and changed back', () => {
+  for (const [field, values] of Object.entries(ofPool)) {
+    for (const value of values) {
+      it(`${field}: ${JSON.stringify(value)}`, () => {
+        const world = settledWorld({ placement: { pool: 'a100', gpus: 1 } });
+        world.places = world.placed;
+        const before = picture(world);
+        const { spec } = world.pools.get('a100')!;
+        world.pools.set('a100', pool('a100', { ...spec, ...value }));
+        world.add('6.0.0', { placement: { pool: 'a100', gpus: 1 } });
+        world.run(longEnough);
+        assert.equal(world.condition('Servable'), 'True Serving', 'clients are served meanwhile');
+        world.remove('6.0.0');
+        world.pools.set('a100', pool('a100', spec));
         world.run(longEnough);
         assert.deepEqual(picture(world), before);
       });

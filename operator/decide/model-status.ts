@@ -54,6 +54,7 @@ export function modelStatus(model: Model, context: ModelContext): ModelStatus {
     ...optional('stable', stable === undefined ? undefined : seen.get(stable)),
     ...optional('candidate', candidate),
     ...optional('overdue', rollout.overdue),
+    ...optional('shortage', rollout.shortage),
     servingPods: answering.reduce((sum, share) => sum + (seen.get(share.version)?.ready ?? 0), 0),
     hasVersions: seen.size > 0,
     ...optional('problem', problem),

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { modelVersion } from '../api/fixtures.ts';
+import { modelVersion, pool } from '../api/fixtures.ts';
 import { makeRoom, type Places, placesOf, type Tenant } from './places.ts';
 import type { Part } from './roles.ts';
 import { leavingPod, podOf, readyPod } from './testing/fixtures.ts';
@@ -17,7 +17,7 @@ describe('places', () => {
     const { spec: _none, ...fresh } = podOf(object, 'f', { phase: 'Pending' });
     const over = podOf(object, 'o', { phase: 'Failed' });
     const pods = [readyPod(object, 'a'), podOf(object, 'b'), unbound, preempting, fresh, over];
-    assert.deepEqual(placesOf({ object, pods: [...pods, leavingPod(object, 0)], foreign: [] }), {
+    assert.deepEqual(placesOf({ object, pods: [...pods, leavingPod(object, 0)], foreign: [] }, undefined), {
       pool: 'a100',
       gpus: 2,
       held: 2,
@@ -57,7 +57,7 @@ describe('who gives way', () => {
     ['a warm one after all idle ones', [candidate, warm('1'), idle('2', 3, { held: 1 })], ['2', '1']],
     [
       'never the one that is needed',
-      [candidate, tenant('1', { role: 'warm', needed: true }, { held: 2 })],
+      [candidate, tenant('1', { role: 'warm', needed: 'bake' }, { held: 2 })],
       [],
     ],
     ['never one that may have traffic', [candidate, idle('1', 5, { held: 2 }, false)], []],
@@ -71,7 +71,7 @@ describe('who gives way', () => {
     ['one that only waits for room itself', [candidate, warm('1', { lacking: 2 }), idle('2', 5)], ['2', '1']],
     [
       'for a needed predecessor too',
-      [tenant('5', { role: 'warm', needed: true }, { lacking: 1 }), idle('2', 5)],
+      [tenant('5', { role: 'warm', needed: 'trouble' }, { lacking: 1 }), idle('2', 5)],
       ['2'],
     ],
     ['nobody for one that is spare itself', [warm('1', { lacking: 2 }), idle('2', 5)], []],
@@ -139,12 +139,30 @@ describe('a pool that is full', () => {
     world.remove('6.0.0');
     world.settle();
     assert.equal(world.model?.status?.stable, '5.0.0');
-    assert.equal(world.versions.get('4.0.0')!.replicas, 2, 'it is needed for a way back');
+    assert.equal(world.versions.get('4.0.0')!.replicas, 2, 'what it gave way to is gone');
     world.configure({ serve: { version: '4.0.0' } });
     world.run(seconds(10));
     assert.equal(world.model?.status?.stable, '4.0.0');
     assert.equal(world.versions.get('4.0.0')!.object.status?.gaveWay, undefined);
     assert.equal(world.versions.get('4.0.0')!.object.status?.idleSince, undefined);
+  });
+
+  it('comes back when what it gave way to has failed without any pod, and not before the room is free', () => {
+    for (const usable of [true, false]) {
+      const world = full();
+      world.add('6.0.0');
+      world.settle();
+      world.ack();
+      if (!usable) world.unusable.add('6.0.0');
+      world.run(seconds(10));
+      assert.equal(world.condition('Ready', '4.0.0'), 'True GaveWay');
+      if (usable) world.annotate('sluice.dev/abort', 'now');
+      world.run(seconds(usable ? 100 : 700));
+      assert.equal(world.condition('Ready', '4.0.0'), usable ? 'True GaveWay' : 'True Warm');
+      world.run(seconds(5_000));
+      assert.equal(world.condition('Ready', '4.0.0'), 'True Warm', 'the failed one is parked');
+      assert.equal(world.versions.get('4.0.0')!.object.status?.gaveWay, undefined);
+    }
   });
 
   it('keeps the way back during the bake', () => {
@@ -153,9 +171,9 @@ describe('a pool that is full', () => {
     world.add('6.0.0');
     world.run(seconds(200));
     assert.equal(world.model?.status?.stable, '6.0.0');
-    world.places = 4;
-    world.add('7.0.0');
-    world.settle();
+    world.add('7.0.0', { replicas: 4 });
+    world.run(seconds(60));
+    assert.equal(world.condition('Ready', '4.0.0'), 'True GaveWay');
     assert.equal(world.condition('Ready', '5.0.0'), 'True Warm', 'it stands by');
     assert.equal(world.condition('Ready', '7.0.0'), 'False Unschedulable');
   });
@@ -182,11 +200,9 @@ describe('a pool that is full', () => {
   it('is no reason to park what nobody can use', () => {
     const world = full();
     world.add('6.0.0', { placement: { pool: 'h100', gpus: 1 } });
-    world.pools.set('h100', { ...h100, spec: { resourceName: 'nvidia.com/gpu' } });
+    world.pools.set('h100', pool('h100', { resourceName: 'nvidia.com/gpu' }));
     world.run(seconds(1_000));
     assert.equal(world.condition('Ready', '6.0.0'), 'False Unschedulable');
     assert.equal(world.condition('Ready', '4.0.0'), 'True Warm');
   });
-
-  const h100 = { apiVersion: 'sluice.dev/v1alpha1', kind: 'GPUPool', metadata: { name: 'h100' } } as const;
 });

@@ -2,6 +2,7 @@
 
 import { milliseconds } from '../api/duration.ts';
 import type { ModelRetention } from '../api/generated/model.ts';
+import type { ModelVersionStatus } from '../api/generated/model-version.ts';
 import { optional } from '../api/optional.ts';
 import { isLatched } from './rollout/draft.ts';
 import type { RolloutState } from './rollout/state.ts';
@@ -9,29 +10,48 @@ import type { Target, VersionFacts } from './rollout/types.ts';
 
 export type Role = 'stable' | 'candidate' | 'member' | 'routed' | 'warm' | 'idle' | 'failed';
 
+/** Whether versions of that role serve, or are about to. */
+export const hasPart = (role: Role): boolean =>
+  role === 'stable' || role === 'candidate' || role === 'member' || role === 'routed';
+
 /** The part of one version: whether it has pods, and until when if that ends by itself. */
 export interface Part {
   readonly role: Role;
   readonly runs: boolean;
+  /** Pods that it has, where they are fewer than its spec says. */
+  readonly pods?: number;
   /** Since when it has had no part in serving; milliseconds. Absent while it has one, and if it never had pods. */
   readonly idleSince?: number;
   /** When it is scaled to zero if nothing changes. */
   readonly parksAt?: number;
-  /** Whether it stands by for a stable version that may have to be returned from, or is in trouble. */
-  readonly needed?: true;
+  readonly needed?: Need;
   readonly gaveWay?: GaveWay;
 }
 
-/** That a version was parked before its time. */
+/** Why a former stable version stands by: stable may have to be returned from, or has too few ready pods. */
+export type Need = 'bake' | 'trouble';
+
+/** That a version gave up places. It gets no more pods by itself. */
 export interface GaveWay {
   /** The version that found no room. */
   readonly to: string;
-  /** Pods that had room. */
+  /** Pods that it gave up then; 0 when it had lent them before. */
   readonly pods: number;
+  /** Pods that it kept, where it did not give up all. */
+  readonly kept?: number;
   readonly at: number;
 }
 
-export const gaveWayText = ({ to }: GaveWay): string => `scaled to zero to make room for ${to}`;
+export const isSameGiving = <T extends { readonly at: unknown; readonly kept?: number }>(
+  one: T | undefined,
+  other: T | undefined,
+): boolean => one?.at === other?.at && one?.kept === other?.kept;
+
+export const gaveWayOf = (status: ModelVersionStatus | undefined): GaveWay | undefined =>
+  status?.gaveWay === undefined ? undefined : { ...status.gaveWay, at: Date.parse(status.gaveWay.at) };
+
+export const gaveWayText = ({ to, kept = 0 }: GaveWay): string =>
+  `scaled to ${kept === 0 ? 'zero' : kept} to make room for ${to}`;
 
 /** What roles depend on besides the rollout. */
 export interface Standing {
@@ -41,7 +61,7 @@ export interface Standing {
   readonly running: boolean;
   /** Whether routers may still send requests to it. */
   readonly mayHaveTraffic: boolean;
-  readonly needed: boolean;
+  readonly needed?: Need;
   readonly gaveWay?: GaveWay;
 }
 
@@ -68,7 +88,7 @@ export function roleOf(
   target: Target,
   leads: ReadonlySet<string>,
   retention: ModelRetention,
-  needed: boolean,
+  needed: Need | undefined,
 ): Role {
   if (state.stable === facts.version) return 'stable';
   if (isLatched(state.latched, facts)) return 'failed';
@@ -76,25 +96,37 @@ export function roleOf(
   if (target.kind === 'split' && target.parts.some((part) => part.version === facts.version)) return 'member';
   if (leads.has(facts.version)) return 'routed';
   const rank = state.previous.indexOf(facts.version);
-  return needed || (rank >= 0 && rank < retention.warm) ? 'warm' : 'idle';
+  return needed !== undefined || (rank >= 0 && rank < retention.warm) ? 'warm' : 'idle';
 }
 
 /** While stable may have to be returned from, or is in trouble, the version before it stands by, parked or not. */
-export const isNeeded = (version: string, state: RolloutState, bakingUntil: number, now: number): boolean =>
-  state.previous[0] === version && (now < bakingUntil || state.stableUnreadySince !== undefined);
+export function needOf(
+  version: string,
+  { previous, stableUnreadySince }: RolloutState,
+  bakingUntil: number,
+  now: number,
+): Need | undefined {
+  if (previous[0] !== version) return undefined;
+  return stableUnreadySince !== undefined ? 'trouble' : now < bakingUntil ? 'bake' : undefined;
+}
 
 /**
- * Whether the version has pods. One without a part in serving keeps them for `parkAfter`, unless it gave way to another one, and for
- * as long as a router may still send it requests. One that gave way is not warm again before it has had a part.
+ * Whether the version has pods, and how many if not all. One without a part in serving keeps them for `parkAfter`, and for as long as a
+ * router may still send it requests. A warm one that gave way has those that it kept, but all of them while stable is in trouble.
  */
 export function partOf(role: Role, standing: Standing, retention: ModelRetention, now: number): Part {
   const { running, mayHaveTraffic, needed, gaveWay } = standing;
-  const spare = role === 'idle' || role === 'failed' || (role === 'warm' && !needed);
-  if (role === 'warm' && needed) return { role, runs: true, needed };
-  if (!spare || (role === 'warm' && gaveWay === undefined)) return { role, runs: true };
-  if (!running && standing.idleSince === undefined) return { role, runs: false };
+  if (role === 'warm') {
+    const stands = { role, ...optional('needed', needed), ...optional('gaveWay', gaveWay) };
+    if (gaveWay === undefined || needed === 'trouble') return { ...stands, runs: true };
+    if ((gaveWay.kept ?? 0) > 0) return { ...stands, runs: true, pods: gaveWay.kept! };
+    return { ...stands, runs: running && mayHaveTraffic, idleSince: standing.idleSince ?? now };
+  }
+  if (role !== 'idle' && role !== 'failed') return { role, runs: true };
+  const gave = optional('gaveWay', gaveWay);
+  if (!running && standing.idleSince === undefined) return { role, runs: false, ...gave };
   const idleSince = standing.idleSince ?? now;
   const parksAt = gaveWay?.at ?? idleSince + milliseconds(retention.parkAfter);
   const runs = running && (now < parksAt || mayHaveTraffic);
-  return { role, runs, idleSince, ...(runs ? { parksAt } : {}), ...optional('gaveWay', gaveWay) };
+  return { role, runs, idleSince, ...(runs ? { parksAt } : {}), ...gave };
 }

@@ -1,6 +1,7 @@
 /** From objects as they are to facts that a rollout can reason about. */
 
 import type { GPUPool } from '../api/generated/gpu-pool.ts';
+import type { ModelStatus } from '../api/generated/model.ts';
 import { isReady, isTerminating } from '../api/kubernetes.ts';
 import { contentLabel } from '../api/labels.ts';
 import { optional } from '../api/optional.ts';
@@ -60,14 +61,32 @@ function seeVersion(version: VersionObserved, observed: ModelObserved): Seen {
     createdAt: object.metadata.creationTimestamp ?? '',
     wanted,
     ready,
-    established: ready >= wanted ? wanted : Math.min(object.status?.establishedReplicas ?? wanted, wanted),
-    places: placesOf(version),
+    established: establishedOf(version, ready, observed.model?.status?.candidate),
+    places: placesOf(version, pool),
     ...optional('targetConcurrency', object.spec.scaling?.targetConcurrency),
     ...optional('failure', rejection(version) ?? workloadFailure(current, deployment)),
     ...optional('blocked', childConflict(version) ?? place ?? goldenTooLarge(version)),
     observed: version,
     ...optional('pool', pool),
   };
+}
+
+/**
+ * Pods that are lent, or not given yet, are not lost: while places change hands, a version has those established that it keeps, or those of
+ * what it was given that have been ready.
+ */
+function establishedOf(
+  { object: { spec, status } }: VersionObserved,
+  ready: number,
+  candidate: ModelStatus['candidate'],
+): number {
+  const { version, replicas } = spec;
+  const before = status?.establishedReplicas;
+  const established = ready >= replicas ? replicas : Math.min(before ?? replicas, replicas);
+  const swap = candidate?.swap;
+  if (swap?.lender === version) return Math.max(1, Math.min(established, swap.kept));
+  if (swap === undefined || candidate?.version !== version) return established;
+  return Math.max(1, Math.min(swap.given, replicas, Math.max(before ?? 0, ready)));
 }
 
 function childConflict({ foreign }: VersionObserved): Failure | undefined {

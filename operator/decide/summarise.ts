@@ -9,7 +9,7 @@ import type { Failure } from './failure.ts';
 import { gaveWayText, type Part } from './roles.ts';
 import { hasTooFew } from './rollout/draft.ts';
 import type { Candidate, Latch } from './rollout/state.ts';
-import type { Overdue, VersionFacts } from './rollout/types.ts';
+import type { Overdue, Shortage, VersionFacts } from './rollout/types.ts';
 import { type FetchingStatus, fetchingText, lackOf, type ServerStatus } from './starts.ts';
 
 /** What a version's conditions depend on. */
@@ -23,6 +23,10 @@ export interface VersionSummary {
   readonly candidate?: Candidate;
   /** What the candidate's rollout has waited for too long. */
   readonly overdue?: Overdue;
+  /** Why the candidate has fewer pods than it should. */
+  readonly shortage?: Shortage;
+  /** The version to which it lends places. */
+  readonly lendsTo?: string;
   /** Digest of the artifact, once it has been fetched and verified. */
   readonly digest?: string;
   /** How far pods are that fetch it now. */
@@ -97,6 +101,10 @@ function workloadOf(summary: VersionSummary): Finding {
       : no('GaveWay', gaveWayText(part.gaveWay));
   }
   if (facts.ready >= facts.wanted) return yes('PodsReady', startsText(summary));
+  if (part.pods !== undefined && part.gaveWay !== undefined && facts.ready >= part.pods)
+    return no('GaveWay', gaveWayText(part.gaveWay));
+  if (summary.lendsTo !== undefined && trouble === undefined)
+    return no('PlacesLent', `${podsText(facts)}; places are lent to ${summary.lendsTo}`);
   return trouble === undefined
     ? no('PodsStarting', startsText(summary))
     : no(trouble.reason, `${podsText(facts)}: ${trouble.message}`);
@@ -140,14 +148,17 @@ function promotedOf({ part, candidate, latch }: VersionSummary): Finding {
 }
 
 function versionReady(summary: VersionSummary, workload: Finding): Finding {
-  const { facts, part, weight, latch, candidate, overdue, route, minReady, delayed } = summary;
+  const { facts, part, weight, latch, candidate, overdue, shortage, route, minReady, delayed } = summary;
   if (latch !== undefined) return no(latch.reason as Reason, latch.message);
   if (facts.blocked !== undefined) return no(facts.blocked.reason, facts.blocked.message);
   if (delayed !== undefined) return no(delayed.reason, delayed.message);
-  if (part.gaveWay !== undefined) return yes('GaveWay', `not selected; ${gaveWayText(part.gaveWay)}`);
+  if (part.gaveWay !== undefined && !part.runs)
+    return yes('GaveWay', `not selected; ${gaveWayText(part.gaveWay)}`);
   switch (part.role) {
     case 'candidate': {
       if (overdue !== undefined) return no(overdue.reason, overdue.message);
+      if (shortage !== undefined && (facts.failure?.reason ?? 'Unschedulable') === 'Unschedulable')
+        return no(shortage.reason, shortage.message);
       const where =
         candidate === undefined || candidate.step === 0
           ? startsText(summary)
@@ -167,7 +178,7 @@ function versionReady(summary: VersionSummary, workload: Finding): Finding {
         ? withRoute(route, 'requests with a matching route')
         : no(workload.reason, workload.message);
     case 'warm':
-      return hasTooFew(facts, { minReady })
+      return facts.ready < (part.pods ?? 0) || (part.pods === undefined && hasTooFew(facts, { minReady }))
         ? no(workload.reason, workload.message)
         : yes('Warm', 'kept running for an instant rollback');
     case 'idle':
@@ -188,6 +199,8 @@ export interface ModelSummary {
   readonly candidate?: Candidate;
   /** What its rollout has waited for too long. */
   readonly overdue?: Overdue;
+  /** Why it has fewer pods than it should. */
+  readonly shortage?: Shortage;
   /** Pods that can answer for the versions that have traffic. */
   readonly servingPods: number;
   readonly hasVersions: boolean;
@@ -244,6 +257,7 @@ function modelReady({
   stable,
   candidate,
   overdue,
+  shortage,
   route,
   routeStuck,
   hasVersions,
@@ -253,6 +267,8 @@ function modelReady({
   if (problem !== undefined) return no(problem.reason, problem.message);
   if (routeStuck) return no(route.reason, route.message);
   if (overdue !== undefined) return no(overdue.reason, overdue.message);
+  if (candidate !== undefined && shortage !== undefined && !paused)
+    return no(shortage.reason, `${candidate.version}: ${shortage.message}`);
   if (candidate !== undefined) return no(paused ? 'Paused' : progressOf(candidate), candidateText(candidate));
   if (stable === undefined) {
     return hasVersions
@@ -273,7 +289,9 @@ const progressOf = (candidate: Candidate): Reason =>
     ? 'AwaitingApproval'
     : candidate.waitingFor === 'Capacity'
       ? 'AwaitingCapacity'
-      : 'RolloutInProgress';
+      : candidate.waitingFor === 'Places'
+        ? 'AwaitingPlaces'
+        : 'RolloutInProgress';
 
 const waits = {
   Approval: ', waits for the annotation sluice.dev/approve',
@@ -281,6 +299,7 @@ const waits = {
   Gateways: ', waits for Gateways to follow',
   Traffic: ', waits for traffic',
   Pods: ', waits for its pods',
+  Places: ', waits for room in the pool',
   Capacity: ', waits for more pods: those that are ready cannot carry a larger share',
 } as const satisfies Record<NonNullable<Candidate['waitingFor']>, string>;
 

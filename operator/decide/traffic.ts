@@ -17,10 +17,12 @@ import {
 import { planRoutes } from './gateway-routes.ts';
 import type { Problem } from './model-status.ts';
 import type { ModelObserved } from './observed.ts';
+import { isRoomComing } from './places.ts';
 import { policyOf } from './policy.ts';
 import { isRetried, requestsOf } from './requests.ts';
+import { gaveWayOf, needOf } from './roles.ts';
 import { advance } from './rollout/rollout.ts';
-import { stateFrom } from './rollout/state.ts';
+import { type RolloutState, stateFrom } from './rollout/state.ts';
 import type { RolloutOutput, RolloutPolicy, Target } from './rollout/types.ts';
 import { leadsOf, routedOf, rulesHash } from './rules.ts';
 import type { Seen } from './see.ts';
@@ -78,6 +80,7 @@ export function decideTraffic(
   const plans = planRoutes(spec.endpoint, observed.gatewayRoutes);
   const standing = standingOf(model?.status, spec.endpoint, now);
   const sight = seeEndpoints(plans, observed.gatewayRoutes, followers, published.generation);
+  const leads = leadsOf(spec);
   const judgement = judge(observed.evidence, policy.analysis);
   const retried = [...seen.values()].filter(({ observed: { object } }) => isRetried(object));
   const rollout = advance({
@@ -91,10 +94,10 @@ export function decideTraffic(
     ...optional('demand', demandOf(observed, spec.endpoint.provider)),
     published: published.shares,
     ...optional('lagging', laggardOf(sight, standing, spec.endpoint)),
+    roomComing: roomComing(seen, state, leads, policy, now),
     now,
   });
 
-  const leads = leadsOf(spec);
   const routed = routedOf(leads, seen, rollout.state);
   const rules = rulesHash(spec);
   const changed =
@@ -133,4 +136,32 @@ function demandOf(
 ): number | undefined {
   if (concurrency !== undefined) return steady(concurrency);
   return routers.length === 0 || provider === 'gateway' ? 0 : undefined;
+}
+
+/** Whether versions that have no part in serving hold places that the candidate lacks. */
+function roomComing(
+  seen: ReadonlyMap<string, Seen>,
+  state: RolloutState,
+  leads: ReadonlySet<string>,
+  { bakeMs }: RolloutPolicy,
+  now: number,
+): boolean {
+  const candidate = state.candidate === undefined ? undefined : seen.get(state.candidate.version);
+  if (candidate === undefined) return false;
+  const bakingUntil = (state.stableSince ?? Number.NEGATIVE_INFINITY) + bakeMs;
+  const serving = new Set([state.stable, candidate.version, ...leads]);
+  const spare = [...seen.values()].filter(
+    ({ version, blocked }) =>
+      !serving.has(version) &&
+      blocked === undefined &&
+      needOf(version, state, bakingUntil, now) === undefined,
+  );
+  return isRoomComing(
+    { ...candidate.places, version: candidate.version },
+    spare.map(({ places, observed }) => ({
+      places,
+      ...optional('gaveWay', gaveWayOf(observed.object.status)),
+    })),
+    now,
+  );
 }

@@ -37,6 +37,7 @@ export function versionStatus(version: Seen, part: Part, context: VersionContext
   const weight = weightOf(rollout.shares, version.version);
   const artifact = artifactOf(version);
   const server = serverOf(version.observed, version.contentHash);
+  const swap = rollout.state.candidate?.swap;
   const latch = rollout.state.latched.find((entry) => entry.version === version.version);
   const findings = summariseVersion({
     facts: version,
@@ -45,6 +46,8 @@ export function versionStatus(version: Seen, part: Part, context: VersionContext
     routed: context.routed.includes(version.version),
     ...optional('latch', latch),
     ...optional('candidate', part.role === 'candidate' ? rollout.state.candidate : undefined),
+    ...optional('shortage', part.role === 'candidate' ? rollout.shortage : undefined),
+    ...optional('lendsTo', swap?.lender === version.version ? rollout.state.candidate?.version : undefined),
     ...optional('overdue', part.role === 'candidate' ? rollout.overdue : undefined),
     ...optional('digest', artifact?.digest),
     ...optional('fetching', artifact?.fetching),
@@ -81,10 +84,14 @@ export function versionStatus(version: Seen, part: Part, context: VersionContext
   };
 }
 
-/** Remembered from the moment that all pods were ready for as long as the version has a part in serving. */
-function establishedOf({ ready, wanted, established, observed }: Seen, { role }: Part): number | undefined {
-  const known = ready >= wanted || observed.object.status?.establishedReplicas !== undefined;
-  return known && role !== 'idle' && role !== 'failed' ? established : undefined;
+/** Remembered from the moment that all pods were ready, or were lent, for as long as the version has a part in serving. */
+function establishedOf(
+  { ready, wanted, established, observed }: Seen,
+  { role, pods }: Part,
+): number | undefined {
+  const known =
+    ready >= wanted || established < wanted || observed.object.status?.establishedReplicas !== undefined;
+  return known && role !== 'idle' && role !== 'failed' && pods === undefined ? established : undefined;
 }
 
 /** Why a version that the spec wants is neither stable nor the candidate. */
@@ -117,7 +124,7 @@ export function duplicateStatus(twin: VersionObserved, owner: Seen, now: number)
       wanted: replicas,
       established: replicas,
       ready: 0,
-      places: placesOf(twin),
+      places: placesOf(twin, undefined),
       blocked,
     },
     part: { role: 'idle', runs: false },

@@ -4,6 +4,7 @@ import type { ModelVersion } from '../api/generated/model-version.ts';
 import { isOwnedBy, type KubernetesObject } from '../api/kubernetes.ts';
 import { decideModel, type ModelDecision } from '../decide/model.ts';
 import type { ModelObserved } from '../decide/observed.ts';
+import { isSameGiving } from '../decide/roles.ts';
 import { modelRoute } from '../resources/gateway-routes.ts';
 import { implicitModel } from '../resources/model.ts';
 import { versionChildName } from '../resources/names.ts';
@@ -71,7 +72,7 @@ async function publish(
  */
 async function noteRoomGiven({ writer }: Ports, decision: ModelDecision): Promise<ReadonlySet<ModelVersion>> {
   const giving = [...decision.versionStatuses].filter(
-    ([version, { gaveWay }]) => gaveWay !== undefined && gaveWay.at !== version.status?.gaveWay?.at,
+    ([version, { gaveWay }]) => gaveWay !== undefined && !isSameGiving(gaveWay, version.status?.gaveWay),
   );
   for (const [version, status] of giving) await writer.writeStatus(version, status);
   return new Set(giving.map(([version]) => version));

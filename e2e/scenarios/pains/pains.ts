@@ -2,7 +2,7 @@
  * What users of other systems suffer from, each pain by its number, and that it does not happen here: the promises are tried on
  * real processes and under real requests, none of which may be lost while a healthy version exists.
  *
- * Six stories, two at a time, each in a namespace of its own.
+ * Seven stories, two at a time, each in a namespace of its own.
  */
 import { suite } from 'node:test';
 import type { Session } from '../harness/session.ts';
@@ -11,6 +11,7 @@ import { carrying } from './carrying.ts';
 import { failing } from './failing.ts';
 import { rollout } from './rollout.ts';
 import { room } from './room.ts';
+import { swapping } from './swapping.ts';
 import { waiting } from './waiting.ts';
 
 export function pains(session: () => Session): void {
@@ -21,5 +22,6 @@ export function pains(session: () => Session): void {
     waiting(session);
     carrying(session);
     room(session);
+    swapping(session);
   });
 }

@@ -33,6 +33,13 @@ export interface GPUPoolSpec {
   readonly runtimeClassName?: string;
   /** Namespaces whose versions may use the pool. Absent means all. */
   readonly namespaces?: GPUPoolNamespaces;
+  /**
+   * What a rollout does when the pool has no room for a candidate's pods, and no version of the model is left
+   * that could do without its own. With swap, stable lends its places to the candidate, one pod after the
+   * other, as far as what it keeps can carry its share. With wait, the candidate waits for room until the
+   * Model's rollback.startupDeadline.
+   */
+  readonly whenFull: 'swap' | 'wait';
 }
 
 export interface GPUPoolToleration {

@@ -267,8 +267,9 @@ export interface ModelVersionStatus {
   /** When the version last lost its part in serving. */
   readonly idleSince?: string;
   /**
-   * Present when its pods were given up before their time, since another version of the model found no room.
-   * The version stays parked until it has a part in serving again, or is needed for a way back.
+   * Present when pods of it were given up before their time, since another version of the model found no
+   * room. The version gets no more pods until it has a part in serving again or is needed for a way back, or
+   * until the other one has no part any more and has left the room.
    */
   readonly gaveWay?: ModelVersionStatusGaveWay;
   readonly artifact?: ModelVersionStatusArtifact;
@@ -291,14 +292,17 @@ export interface ModelVersionStatusCondition {
 }
 
 /**
- * Present when its pods were given up before their time, since another version of the model found no room.
- * The version stays parked until it has a part in serving again, or is needed for a way back.
+ * Present when pods of it were given up before their time, since another version of the model found no room.
+ * The version gets no more pods until it has a part in serving again or is needed for a way back, or until
+ * the other one has no part any more and has left the room.
  */
 export interface ModelVersionStatusGaveWay {
   /** The version that got the room. */
   readonly to: string;
-  /** Pods that it gave up. */
+  /** Pods that it gave up then; 0 when it had lent them before, while it was stable. */
   readonly pods: number;
+  /** Pods that it kept; none when absent. */
+  readonly kept?: number;
   readonly at: string;
 }
 

@@ -345,11 +345,27 @@ export interface ModelStatusCandidate {
   /** The last step that was approved. */
   readonly approvedStep?: number;
   /** What it waits for before its hold begins, or though it is over. */
-  readonly waitingFor?: 'Approval' | 'Routers' | 'Gateways' | 'Traffic' | 'Pods' | 'Capacity';
+  readonly waitingFor?: 'Approval' | 'Routers' | 'Gateways' | 'Traffic' | 'Pods' | 'Capacity' | 'Places';
+  /** How places change hands, while the pool is full. */
+  readonly swap?: ModelStatusCandidateSwap;
   /** What live traffic says of it. */
   readonly verdict?: 'Pass' | 'Fail' | 'Inconclusive';
   /** What the verdict is founded on. */
   readonly evidence?: string;
+}
+
+/** How places change hands, while the pool is full. */
+export interface ModelStatusCandidateSwap {
+  /** The version that lends its places. */
+  readonly lender: string;
+  /** Pods that it keeps. */
+  readonly kept: number;
+  /** Pods that the candidate has places for, the one included that was given up for it last. */
+  readonly given: number;
+  /** Since when that place has been free without the candidate having taken it. */
+  readonly freeSince?: string;
+  /** Whether the candidate could not use one. No other is given before it finds room. */
+  readonly futile?: boolean;
 }
 
 /** The last values of the annotations that ask for something once, so that each is done once. */

@@ -1,10 +1,12 @@
 /** The way of a candidate from its first pod to all of the traffic, or out. */
 
 import { readable } from '../../api/duration.ts';
+import { optional } from '../../api/optional.ts';
 import type { VersionFailureReason } from '../../api/reasons.ts';
 import { type Draft, fail, hasTooFew, lostReadiness, record, settled, without } from './draft.ts';
 import { approve, awaitApproval, canCarry, isApproved, lookEveryMs, wait } from './gates.ts';
 import type { Candidate } from './state.ts';
+import { bearsStep, hasItsPods, isPartial, mayTakeRest, swapPlaces, weightOfStep } from './swap.ts';
 import type { VersionFacts } from './types.ts';
 
 /** Steps, suspends, resumes, promotes or fails the candidate. Neither a gate nor a pause suspends detection. */
@@ -13,26 +15,44 @@ export function judgeCandidate(draft: Draft): void {
   const { facts: all, requests } = draft.input;
   const facts = candidate === undefined ? undefined : all.get(candidate.version);
   if (candidate === undefined || facts === undefined) return;
+  // A former version that was on its way back when the one after it failed, or was deleted.
+  if (candidate.version === draft.state.stable) {
+    draft.state = without(draft.state, 'candidate');
+    return;
+  }
   if (facts.failure?.terminal === true && facts.ready < facts.wanted)
     return fail(draft, facts, facts.failure);
   if (requests.abort)
     return fail(draft, facts, { reason: 'Aborted', message: 'sluice.dev/abort', terminal: true });
-  if (requests.approve) approve(draft, candidate);
-  if (requests.promote && facts.ready >= facts.wanted) return promote(draft, candidate);
-  if (candidate.step === 0) return judgeStarting(draft, facts);
+  swapPlaces(draft, facts);
+  if (requests.approve) approve(draft, draft.state.candidate!);
+  const current = draft.state.candidate!;
+  if (requests.promote && facts.ready >= facts.wanted) return promote(draft, current);
+  if (requests.promote && canSkip(draft, current, facts)) return enterLastStep(draft, current);
+  if (current.step === 0) return judgeStarting(draft, facts);
   return judgeStepping(draft, facts);
 }
 
 function judgeStarting(draft: Draft, facts: VersionFacts): void {
   const { policy, requests } = draft.input;
   const candidate = judgeCompleteness(draft, facts);
-  if (candidate === undefined || facts.ready < facts.wanted || requests.paused) return;
-  if (isReturnOrRescue(draft, candidate)) return promote(draft, candidate);
+  if (candidate === undefined || requests.paused) return;
+  if (!hasItsPods(candidate, facts)) return waitForPods(draft, candidate);
+  const isReturn = isReturnOrRescue(draft, candidate);
+  if (isReturn && isPartial(candidate, facts)) return enterLastStep(draft, candidate);
+  if (isReturn) return promote(draft, candidate);
   const gated = policy.strategy === 'blueGreen' && policy.approval;
   if (gated && !isApproved(candidate)) return awaitApproval(draft, candidate);
   return policy.strategy === 'canary'
     ? enterStep(draft, candidate, facts, 1)
-    : promoteWhenBorne(draft, candidate, facts);
+    : takeRest(draft, candidate, facts);
+}
+
+/** Pods are starting, or there are no places for them. */
+function waitForPods(draft: Draft, candidate: Candidate): void {
+  if (draft.shortage !== undefined) wait(draft, candidate, 'Places');
+  else if (candidate.waitingFor === 'Places')
+    draft.state = { ...draft.state, candidate: without(candidate, 'waitingFor') };
 }
 
 /**
@@ -43,7 +63,9 @@ function judgeStarting(draft: Draft, facts: VersionFacts): void {
 function judgeCompleteness(draft: Draft, facts: VersionFacts): Candidate | undefined {
   const { policy, now } = draft.input;
   const { incompleteSince = now, ...candidate } = draft.state.candidate!;
-  const isComplete = facts.ready >= facts.wanted;
+  const lacksPlaces =
+    candidate.waitingFor === 'Places' && (candidate.step > 0 || draft.shortage !== undefined);
+  const isComplete = hasItsPods(candidate, facts) && !lacksPlaces;
   draft.state = { ...draft.state, candidate: isComplete ? candidate : { ...candidate, incompleteSince } };
   const deadline = incompleteSince + policy.startupDeadlineMs;
   if (isComplete) return draft.state.candidate;
@@ -52,8 +74,10 @@ function judgeCompleteness(draft: Draft, facts: VersionFacts): Candidate | undef
     return draft.state.candidate;
   }
   const seen = `${facts.ready} of ${facts.wanted} pods were ready after ${readable(policy.startupDeadlineMs)}`;
-  const message = facts.failure === undefined ? seen : `${seen}: ${facts.failure.message}`;
-  const wasComplete = candidate.step > 0 || incompleteSince > candidate.startedAt;
+  const why = draft.shortage ?? facts.failure;
+  const message = why === undefined ? seen : `${seen}: ${why.message}`;
+  const wasComplete =
+    candidate.step > 0 || (candidate.swap === undefined && incompleteSince > candidate.startedAt);
   if (wasComplete && !hasTooFew(facts, policy)) {
     draft.overdue = {
       reason: facts.failure?.reason ?? 'ProgressDeadlineExceeded',
@@ -98,6 +122,13 @@ function judgeStepping(draft: Draft, facts: VersionFacts): void {
   const judged = judgeCompleteness(draft, facts);
   if (judged === undefined) return;
   draft.wakes.push(now + lookEveryMs);
+  if (isPartial(judged, facts) && weightOfStep(draft, judged) >= 100)
+    return judgeLastStep(draft, judged, facts);
+  if (judged.followedSince === undefined && judged.swap !== undefined && !bearsStep(draft, judged, facts)) {
+    // A step that asks for more than stable can lend before it is replaced is held with what there is.
+    if (isPartial(judged, facts) && draft.shortage === undefined) return wait(draft, judged, 'Places');
+    if (!isPartial(judged, facts) && !canCarry(draft, judged, facts, weightOfStep(draft, judged))) return;
+  }
   const laggard = lagging === 'gateway' ? 'Gateways' : 'Routers';
   if (judged.followedSince === undefined && lagging !== undefined) return wait(draft, judged, laggard);
   const current = followed(judged, now);
@@ -114,10 +145,10 @@ function judgeStepping(draft: Draft, facts: VersionFacts): void {
     if (policy.analysis.onInconclusive === 'rollback') return failByEvidence(draft, facts, 'TooFewRequests');
   }
   if (step?.approval === true && !isApproved(current)) return awaitApproval(draft, current);
-  if (facts.ready < facts.wanted) return wait(draft, current, 'Pods');
+  if (!hasItsPods(current, facts)) return wait(draft, current, 'Pods');
   if (requests.paused) return;
   if (current.step >= policy.steps.length || (step?.weight ?? 100) >= 100)
-    return promoteWhenBorne(draft, current, facts);
+    return takeRest(draft, current, facts);
   enterStep(draft, current, facts, current.step + 1);
 }
 
@@ -159,11 +190,43 @@ function promoteWhenBorne(draft: Draft, candidate: Candidate, facts: VersionFact
   if (canCarry(draft, candidate, facts, 100)) promote(draft, candidate);
 }
 
+/** All of the traffic at once; where places still change hands, as they do. */
+function takeRest(draft: Draft, candidate: Candidate, facts: VersionFacts): void {
+  if (isPartial(candidate, facts)) enterLastStep(draft, candidate);
+  else promoteWhenBorne(draft, candidate, facts);
+}
+
+/** Whether somebody may ask for the rest of the traffic now, though places still change hands. */
+const canSkip = ({ input: { policy } }: Draft, candidate: Candidate, facts: VersionFacts): boolean =>
+  candidate.swap !== undefined && hasItsPods(candidate, facts) && candidate.step <= policy.steps.length;
+
+/** The step after the last: the share follows the places until stable can give no more before it is replaced. */
+function enterLastStep(draft: Draft, candidate: Candidate): void {
+  const { policy, now } = draft.input;
+  draft.state = { ...draft.state, candidate: begun(candidate, policy.steps.length + 1, now) };
+  draft.wakes.push(now + lookEveryMs);
+  record(draft, {
+    type: 'Normal',
+    reason: 'StepReached',
+    version: candidate.version,
+    message: `last step: ${candidate.version} gets what its pods can carry, until it has the places of ${candidate.swap?.lender}`,
+  });
+}
+
+function judgeLastStep(draft: Draft, candidate: Candidate, facts: VersionFacts): void {
+  const { lagging, requests } = draft.input;
+  if (requests.paused) return;
+  if (lagging !== undefined) return wait(draft, candidate, lagging === 'gateway' ? 'Gateways' : 'Routers');
+  if (!mayTakeRest(draft, candidate, facts)) return wait(draft, candidate, 'Places');
+  delete draft.shortage;
+  promote(draft, candidate);
+}
+
 function enterStep(draft: Draft, candidate: Candidate, facts: VersionFacts, number: number): void {
   const { policy, now } = draft.input;
   const step = policy.steps[number - 1];
-  if (step === undefined) return promoteWhenBorne(draft, candidate, facts);
-  if (!canCarry(draft, candidate, facts, step.weight)) return;
+  if (step === undefined) return takeRest(draft, candidate, facts);
+  if (!isPartial(candidate, facts) && !canCarry(draft, candidate, facts, step.weight)) return;
   draft.state = { ...draft.state, candidate: begun(candidate, number, now) };
   draft.wakes.push(now + step.holdMs);
   record(draft, {
@@ -177,6 +240,12 @@ function enterStep(draft: Draft, candidate: Candidate, facts: VersionFacts, numb
 function promote(draft: Draft, candidate: Candidate): void {
   const { now } = draft.input;
   const former = draft.state.stable;
+  const { swap } = candidate;
+  const lender = swap?.lender === former ? draft.input.facts.get(swap?.lender ?? '') : undefined;
+  if (swap !== undefined && lender !== undefined && swap.kept < lender.wanted) {
+    const gaveWay = { to: candidate.version, pods: 0, ...optional('kept', swap.kept || undefined), at: now };
+    draft.lent = { version: lender.version, gaveWay };
+  }
   draft.state = without(settled(draft.state, candidate.version, now), 'candidate');
   const instead = former === undefined ? '' : ` instead of ${former}`;
   record(draft, {

@@ -11,7 +11,15 @@ import {
   previousLimit,
   type RolloutState,
 } from './state.ts';
-import type { Overdue, RolloutEvent, RolloutInput, RolloutPolicy, VersionFacts } from './types.ts';
+import type {
+  Overdue,
+  RolloutEvent,
+  RolloutInput,
+  RolloutOutput,
+  RolloutPolicy,
+  Shortage,
+  VersionFacts,
+} from './types.ts';
 
 /** A decision in the making: the input, and the state as it changes. */
 export interface Draft {
@@ -20,6 +28,8 @@ export interface Draft {
   readonly events: RolloutEvent[];
   readonly wakes: number[];
   overdue?: Overdue;
+  shortage?: Shortage;
+  lent?: RolloutOutput['lent'];
 }
 
 /** Whether so many pods are unready that the version may not have traffic of its own. */

@@ -37,7 +37,7 @@ export function awaitApproval(draft: Draft, candidate: Candidate): void {
  * What a candidate waits for may change with every visit, while load and routers come and go: people are told once a
  * step, or the history would hold nothing else.
  */
-function recordOnce(draft: Draft, { version, since }: Candidate, event: RolloutEvent): void {
+export function recordOnce(draft: Draft, { version, since }: Candidate, event: RolloutEvent): void {
   const told = draft.state.history.some(
     (entry) => entry.reason === event.reason && entry.version === version && entry.at >= since,
   );
@@ -52,10 +52,21 @@ export function wait(
   draft.state = { ...draft.state, candidate: { ...candidate, waitingFor } };
 }
 
+/**
+ * The largest share of a version that its ready pods can carry now. Of a candidate that is still being given places they are a part of
+ * all that it wants.
+ */
+export function borne({ input, state: { candidate } }: Draft, facts: VersionFacts): number {
+  const { version, wanted } = facts;
+  const isPart = candidate?.version === version && candidate.swap !== undefined;
+  const pods = isPart ? { ...facts, established: wanted } : facts;
+  return bearable(pods, input.demand, weightOf(input.published, version));
+}
+
 /** Whether the ready pods can carry a share; says what is missing when they cannot. Capacity first, then weight. */
 export function canCarry(draft: Draft, candidate: Candidate, facts: VersionFacts, share: number): boolean {
-  const { demand, published, now } = draft.input;
-  if (bearable(facts, demand, weightOf(published, candidate.version)) >= share) return true;
+  const { demand, now } = draft.input;
+  if (borne(draft, facts) >= share) return true;
   draft.wakes.push(now + lookEveryMs);
   if (demand === undefined) wait(draft, candidate, 'Routers');
   if (demand === undefined || candidate.waitingFor === 'Capacity') return false;

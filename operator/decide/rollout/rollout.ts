@@ -9,6 +9,7 @@ import type { Draft } from './draft.ts';
 import { refuseRequests } from './refusals.ts';
 import { sharesOf } from './shares-of.ts';
 import { judgeStable } from './stable.ts';
+import { replicasOf } from './swap.ts';
 import { followTarget, forgetVanished, giveAnotherTry } from './target.ts';
 import type { RolloutInput, RolloutOutput } from './types.ts';
 
@@ -26,6 +27,9 @@ export function advance(input: RolloutInput): RolloutOutput {
     shares: sharesOf(draft),
     events: draft.events,
     ...optional('overdue', draft.overdue),
+    ...optional('shortage', draft.state.candidate?.waitingFor === 'Places' ? draft.shortage : undefined),
+    ...optional('lent', draft.lent),
+    replicas: replicasOf(draft),
     ...optional('wakeAt', draft.wakes.length === 0 ? undefined : Math.min(...draft.wakes)),
   };
 }

@@ -1,8 +1,8 @@
 /** Who gets which share of the traffic. */
 
-import { bearable } from '../capacity.ts';
 import { capped, proportional, routable, type Share, weightOf } from '../shares.ts';
 import { type Draft, isLatched, without } from './draft.ts';
+import { borne } from './gates.ts';
 import type { RolloutState } from './state.ts';
 import type { VersionFacts } from './types.ts';
 
@@ -49,7 +49,7 @@ function rolloutShares(draft: Draft, answers: (version: string) => boolean): Sha
   }
   if (candidate === undefined || candidate.version === stable) return [{ version: stable, weight: 100 }];
   const step = candidate.step === 0 ? 0 : (draft.input.policy.steps[candidate.step - 1]?.weight ?? 100);
-  const planned = answers(stable) ? Math.min(step, borne(draft, candidate.version)) : step;
+  const planned = answers(stable) ? Math.min(step, borneBy(draft, candidate.version)) : step;
   return proportional([
     { version: stable, weight: 100 - planned },
     { version: candidate.version, weight: planned },
@@ -57,9 +57,9 @@ function rolloutShares(draft: Draft, answers: (version: string) => boolean): Sha
 }
 
 /** The largest share of a version that its ready pods can carry now. */
-function borne({ input }: Draft, version: string): number {
-  const facts = input.facts.get(version);
-  return facts === undefined ? 0 : bearable(facts, input.demand, weightOf(input.published, version));
+function borneBy(draft: Draft, version: string): number {
+  const facts = draft.input.facts.get(version);
+  return facts === undefined ? 0 : borne(draft, facts);
 }
 
 /**
@@ -76,5 +76,7 @@ function splitShares(draft: Draft, parts: readonly Share[], answers: (version: s
   });
   const shares = proportional(eligible);
   // One that cannot answer at all is succeeded by one that can, not by all others.
-  return capped(shares, (version) => (answers(version) ? borne(draft, version) : weightOf(shares, version)));
+  return capped(shares, (version) =>
+    answers(version) ? borneBy(draft, version) : weightOf(shares, version),
+  );
 }

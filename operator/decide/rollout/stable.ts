@@ -1,4 +1,5 @@
 import { type Draft, hasTooFew, isLatched, latch, lostReadiness, rolledBack, without } from './draft.ts';
+import type { VersionFacts } from './types.ts';
 
 /** While it bakes, a stable version that fails hands back to its predecessor for good. */
 export function judgeStable(draft: Draft): void {
@@ -12,10 +13,12 @@ export function judgeStable(draft: Draft): void {
   }
   const since = draft.state.stableUnreadySince ?? now;
   draft.state = { ...draft.state, stableUnreadySince: since };
-  const predecessor = draft.state.previous.find((version) => {
-    const former = facts.get(version);
-    return former !== undefined && former.ready > 0 && !isLatched(draft.state.latched, former);
-  });
+  const former = draft.state.previous
+    .flatMap((version) => facts.get(version) ?? [])
+    .filter((version) => !isLatched(draft.state.latched, version));
+  const predecessor = (
+    former.find(({ ready }) => ready > 0) ?? former.slice(0, 1).find((heir) => isInTheWayOf(known, heir))
+  )?.version;
   const baking = stableSince !== undefined && now < stableSince + policy.bakeMs;
   if (predecessor === undefined || !baking || target.kind === 'split') return;
   const failure = lostReadiness(known, policy, now - since);
@@ -31,3 +34,11 @@ export function judgeStable(draft: Draft): void {
   };
   rolledBack(draft, stable, failure, predecessor);
 }
+
+/** Whether a version answers nothing and has the room that its predecessor would start in: then waiting for that one would be for ever. */
+const isInTheWayOf = ({ ready, places }: VersionFacts, heir: VersionFacts): boolean =>
+  ready === 0 &&
+  heir.places.lacking > 0 &&
+  heir.places.whenFull === 'swap' &&
+  heir.places.pool === places.pool &&
+  places.held > 0;

@@ -25,7 +25,23 @@ export interface Candidate {
   /** The last step that somebody approved. */
   readonly approvedStep?: number;
   /** What it waits for before its hold begins, or though it is over. */
-  readonly waitingFor?: 'Approval' | 'Routers' | 'Gateways' | 'Traffic' | 'Pods' | 'Capacity';
+  readonly waitingFor?: 'Approval' | 'Routers' | 'Gateways' | 'Traffic' | 'Pods' | 'Capacity' | 'Places';
+  /** How places change hands, while the pool is full. */
+  readonly swap?: Swap;
+}
+
+/** The places that one version lends to another, one pod after the other. */
+export interface Swap {
+  /** The version that lends: the stable one. */
+  readonly lender: string;
+  /** Pods that it keeps. */
+  readonly kept: number;
+  /** Pods that the candidate has places for, the one included that was given up for it last. */
+  readonly given: number;
+  /** Since when that place has been free without the candidate having taken it. */
+  readonly freeSince?: number;
+  /** Whether the candidate could not use one. No other is given before it finds room. */
+  readonly futile?: true;
 }
 
 /** A content that failed. */
@@ -92,6 +108,7 @@ export function stateFrom(status: ModelStatus | undefined): RolloutState {
             ...optional('incompleteSince', time(candidate.incompleteSince)),
             ...optional('approvedStep', candidate.approvedStep),
             ...optional('waitingFor', candidate.waitingFor),
+            ...optional('swap', swapFrom(candidate.swap)),
           },
     ),
     latched: (status?.latched ?? []).map((latch) => ({ ...latch, at: Date.parse(latch.at) })),
@@ -102,6 +119,24 @@ export function stateFrom(status: ModelStatus | undefined): RolloutState {
       message: entry.message,
     })),
   };
+}
+
+type StoredSwap = NonNullable<ModelStatus['candidate']>['swap'];
+
+function swapFrom(stored: StoredSwap): Swap | undefined {
+  if (stored === undefined) return undefined;
+  const { freeSince, futile, ...swap } = stored;
+  return {
+    ...swap,
+    ...optional('freeSince', time(freeSince)),
+    ...optional('futile', futile === true ? true : undefined),
+  };
+}
+
+function storedSwap(swap: Swap | undefined): StoredSwap {
+  if (swap === undefined) return undefined;
+  const { freeSince, ...rest } = swap;
+  return { ...rest, ...optional('freeSince', text(freeSince)) };
 }
 
 type StoredState = Pick<
@@ -136,5 +171,6 @@ export function storedCandidate(candidate: Candidate, weight: number): NonNullab
     ...optional('incompleteSince', text(candidate.incompleteSince)),
     ...optional('approvedStep', candidate.approvedStep),
     ...optional('waitingFor', candidate.waitingFor),
+    ...optional('swap', storedSwap(candidate.swap)),
   };
 }

@@ -68,7 +68,9 @@ export function followTarget(draft: Draft): void {
     case 'version': {
       const { candidate, stable } = draft.state;
       const wanted = facts.get(target.version);
-      const queues = target.latest && policy.onNewVersion === 'queue';
+      // In the middle of a swap stable has not the places that it would need for all of the traffic.
+      const swaps = candidate?.swap !== undefined && candidate.step > 0;
+      const queues = target.latest && (policy.onNewVersion === 'queue' || swaps);
       if (candidate !== undefined && candidate.version !== target.version && queues) return;
       if (candidate !== undefined && candidate.version !== target.version)
         supersede(draft, candidate, target.version);

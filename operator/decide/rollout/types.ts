@@ -1,10 +1,11 @@
 /** What a rollout is decided from, and what comes of it. */
 
-import type { EventReason, VersionFailureReason } from '../../api/reasons.ts';
+import type { EventReason, ProgressReason, VersionFailureReason } from '../../api/reasons.ts';
 import type { AnalysisPolicy, Judgement } from '../analysis/evidence.ts';
 import type { Failure } from '../failure.ts';
 import type { Places } from '../places.ts';
 import type { Requests } from '../requests.ts';
+import type { GaveWay } from '../roles.ts';
 import type { Share } from '../shares.ts';
 import type { RolloutState } from './state.ts';
 
@@ -72,6 +73,8 @@ export interface RolloutInput {
   readonly published: readonly Share[];
   /** An endpoint that clients may come through and that does not follow the shares published last. */
   readonly lagging?: 'router' | 'gateway';
+  /** Whether room is being made by versions that do not serve: then none is lent by one that does. */
+  readonly roomComing: boolean;
   /** Milliseconds since the epoch. */
   readonly now: number;
 }
@@ -92,12 +95,23 @@ export interface Overdue {
   readonly message: string;
 }
 
+/** Why a candidate has fewer pods than it should. */
+export interface Shortage {
+  readonly reason: Extract<EventReason, 'SwapImpossible'> | Extract<ProgressReason, 'AwaitingPlaces'>;
+  readonly message: string;
+}
+
 export interface RolloutOutput {
   readonly state: RolloutState;
   readonly shares: readonly Share[];
   readonly events: readonly RolloutEvent[];
   /** For a person to look at, while the rollout waits on. */
   readonly overdue?: Overdue;
+  readonly shortage?: Shortage;
+  /** Pods that versions are to have, where that is not what their specs say. */
+  readonly replicas: ReadonlyMap<string, number>;
+  /** The version that has been replaced with places that were its own. */
+  readonly lent?: { readonly version: string; readonly gaveWay: GaveWay };
   /** When something is due though nothing happens. */
   readonly wakeAt?: number;
 }

@@ -6,7 +6,11 @@ import { model, modelVersion } from '../../api/fixtures.ts';
 import { type Route, type RouteKind, routeKinds } from '../../api/gateway.ts';
 import type { GPUPool } from '../../api/generated/gpu-pool.ts';
 import type { Model, ModelSpec } from '../../api/generated/model.ts';
-import type { ModelVersion, ModelVersionSpec } from '../../api/generated/model-version.ts';
+import type {
+  ModelVersion,
+  ModelVersionSpec,
+  ModelVersionStatus,
+} from '../../api/generated/model-version.ts';
 import type { Pod, StatusCondition } from '../../api/kubernetes.ts';
 import { optional } from '../../api/optional.ts';
 import { type Evidence, freshEvidence } from '../analysis/evidence.ts';
@@ -15,6 +19,7 @@ import type { DecidedEvent } from '../events.ts';
 import type { RouteObserved } from '../gateway-routes.ts';
 import { decideModel, type ModelDecision } from '../model.ts';
 import type { ModelObserved } from '../observed.ts';
+import { isSameGiving } from '../roles.ts';
 import { weightOf } from '../shares.ts';
 import { container, leavingPod, podOf, readyPod } from './fixtures.ts';
 
@@ -38,6 +43,12 @@ export class World {
   routers: number[] = [0, 0];
   /** Pods that there is room for; one that finds none is unschedulable until one goes. */
   places = Number.POSITIVE_INFINITY;
+  /** Versions whose pods no place suits. */
+  readonly unusable = new Set<string>();
+  /** Pods that are being ended for ever, on nodes that are lost, by version. */
+  readonly lost = new Map<string, number>();
+  /** Whether the scheduler looks at pods of later versions first. */
+  latestFirst = false;
   readonly pools = new Map<string, GPUPool>();
   /** Versions whose pods routers do not know, since their EndpointSlices are late. */
   readonly unreached = new Set<string>();
@@ -119,6 +130,21 @@ export class World {
     );
   }
 
+  /** Time passes without a visit. */
+  pass(ms: number): void {
+    this.now += ms;
+  }
+
+  /** Room for so many pods from now on, or for those that there are if they are more. */
+  resize(places: number): void {
+    this.places = Math.max(places, this.placed);
+  }
+
+  /** So many requests are in flight; undefined: routers do not say. */
+  carry(concurrency: number | undefined): void {
+    this.concurrency = concurrency;
+  }
+
   /** Pods that are being ended are gone, and others get their places. */
   leave(): void {
     for (const running of this.versions.values()) running.leaving = 0;
@@ -139,7 +165,8 @@ export class World {
 
   #schedule(): void {
     if (!this.#limited) return;
-    for (const { pods } of this.versions.values()) {
+    const inOrder = [...this.versions].filter(([version]) => !this.unusable.has(version));
+    for (const [, { pods }] of this.latestFirst ? inOrder.reverse() : inOrder) {
       for (const [index, state] of pods.entries()) {
         if (state === 'unschedulable' && this.placed < this.places) pods[index] = 'starting';
       }
@@ -192,7 +219,9 @@ export class World {
         ),
         pods: [
           ...pods.map((state, index) => this.#pod(object, state, index)),
-          ...Array.from({ length: leaving }, (_, index) => leavingPod(object, index)),
+          ...Array.from({ length: leaving + (this.lost.get(object.spec.version) ?? 0) }, (_, index) =>
+            leavingPod(object, index),
+          ),
         ],
         foreign: [],
       })),
@@ -229,12 +258,20 @@ export class World {
     });
   }
 
-  /** One reconcile: decides, checks the invariants, makes it true. */
-  reconcile(): ModelDecision {
+  /**
+   * One reconcile: decides, checks the invariants, makes it true.
+   *
+   * @param until how far the operator gets before it dies
+   */
+  reconcile(until: 'published' | 'applied' | 'told' = 'told'): ModelDecision {
     const observed = this.observe();
     const decision = decideModel(observed, this.now);
     this.#assertSafe(decision);
+    this.#publish(decision);
+    if (until === 'published') return decision;
     this.#apply(decision);
+    if (until === 'applied') return decision;
+    this.#tell(decision);
     return decision;
   }
 
@@ -303,12 +340,24 @@ export class World {
     return `${found?.status} ${found?.reason}`;
   }
 
-  #apply(decision: ModelDecision): void {
+  #publish(decision: ModelDecision): void {
     if (decision.implicit === 'create') this.model ??= model();
     if (decision.implicit === 'delete') this.model = undefined;
     if (decision.modelStatus !== undefined && this.model !== undefined) {
       this.model = { ...this.model, status: decision.modelStatus };
     }
+    for (const [object, status] of decision.versionStatuses) {
+      if (status.gaveWay === undefined || isSameGiving(status.gaveWay, object.status?.gaveWay)) continue;
+      this.#writeStatus(object, status);
+    }
+  }
+
+  #writeStatus(object: ModelVersion, status: ModelVersionStatus): void {
+    const running = this.versions.get(object.spec.version)!;
+    running.object = { ...running.object, status };
+  }
+
+  #apply(decision: ModelDecision): void {
     for (const { version, replicas } of decision.workloads) {
       const running = this.versions.get(version.spec.version)!;
       running.replicas = replicas;
@@ -322,10 +371,10 @@ export class World {
     this.#schedule();
     this.#writeRoutes(decision);
     for (const { spec } of decision.released) this.versions.get(spec.version)!.replicas = undefined;
-    for (const [object, status] of decision.versionStatuses) {
-      const running = this.versions.get(object.spec.version)!;
-      running.object = { ...running.object, status };
-    }
+  }
+
+  #tell(decision: ModelDecision): void {
+    for (const [object, status] of decision.versionStatuses) this.#writeStatus(object, status);
     for (const event of decision.events) {
       this.events.push(event);
       if (event.about.kind !== 'Model') continue;
@@ -362,6 +411,25 @@ export class World {
       this.gatewayRoutes[kind as RouteKind] = { state: 'read' };
   }
 
+  /** A stable version that gives up pods keeps as many ready ones as its share needs, but for a quarter, and one in any case. */
+  #assertLends({ modelStatus, workloads }: ModelDecision, share: number): void {
+    const stable = workloads.find(({ version }) => version.spec.version === modelStatus?.stable);
+    if (stable === undefined) return;
+    const { replicas: before = 0, pods } = this.versions.get(stable.version.spec.version)!;
+    const { replicas: wanted, scaling } = stable.version.spec;
+    const ready = pods.filter((state) => state === 'ready').length;
+    if (stable.replicas >= Math.min(before, wanted) || ready === 0 || share === 0) return;
+    const left = Math.min(ready, stable.replicas);
+    assert.ok(left > 0, 'stable keeps a pod that answers');
+    if (left === ready) return;
+    if (scaling?.targetConcurrency !== undefined) {
+      const carried = ((this.concurrency ?? Number.POSITIVE_INFINITY) * share) / 100;
+      assert.ok(left * scaling.targetConcurrency >= carried, 'what stable keeps carries its share');
+    }
+    const part = (wanted * (share - 0.01)) / 100 - Math.max(1, Math.floor(wanted / 4));
+    assert.ok(left >= part, 'stable lends no more than a quarter of what its share needs');
+  }
+
   #assertSafe(decision: ModelDecision): void {
     const shares = decision.modelStatus?.traffic;
     if (shares === undefined) return;
@@ -385,6 +453,7 @@ export class World {
       if (able.length > 0) assert.ok(ready.includes(version), `${version} has traffic and no ready pod`);
       assert.ok(!isLatched(version) || able.length === 0, `${version} is latched and has traffic`);
     }
+    assert.ok(!this.#limited || this.placed <= this.places, 'no pod runs that there is no room for');
     const { candidate, stable, routed = [] } = decision.modelStatus!;
     for (const version of routed)
       assert.ok(able.includes(version), `routes lead to ${version}, which cannot answer or has failed`);
@@ -396,7 +465,11 @@ export class World {
       const weight = weightOf(shares, candidate.version);
       const count = pods.filter((state) => state === 'ready').length;
       assert.ok(
-        weight <= (100 * count) / Math.min(established, object.spec.replicas),
+        weight <=
+          (100 * count) /
+            (candidate.swap === undefined
+              ? Math.min(established, object.spec.replicas)
+              : object.spec.replicas),
         'a candidate has no more than its part of the pods',
       );
       const carried = ((this.concurrency ?? 0) * weight) / 100;
@@ -404,6 +477,7 @@ export class World {
       assert.ok(carried <= most, 'a candidate has no more than its pods can carry');
     }
     const published = this.model?.status?.traffic ?? [];
+    this.#assertLends(decision, weightOf(published, stable ?? ''));
     for (const { spec } of decision.released) {
       const { pods } = this.versions.get(spec.version)!;
       assert.deepEqual(pods, [], `${spec.version} loses its Deployment and has pods`);
@@ -413,6 +487,9 @@ export class World {
     for (const { version, replicas } of decision.workloads) {
       if (replicas > 0) continue;
       const name = version.spec.version;
+      // One that answers nothing may give its last place to its successor.
+      if (name === stable && !ready.includes(name)) continue;
+      if (this.versions.get(name)!.pods.length === 0) continue;
       assert.equal(weightOf(shares, name) + weightOf(published, name), 0, `${name} is parked with traffic`);
       assert.ok(!led.has(name), `${name} is parked and routes lead to it`);
     }
