@@ -13,10 +13,11 @@ import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { env, modelFile, nodeFlags } from '#contract';
 import { engineLoad } from '../../runtime-image/testing/engine-load.ts';
 import { identityModel, perceptron } from '../../runtime-image/testing/onnx.ts';
-import { ImageProcess, temporaryFolder } from '../../runtime-image/testing/process.ts';
+import { temporaryFolder } from '../../runtime-image/testing/process.ts';
 import { h2Load, ModelInfer } from './h2-load.ts';
 import { resolutionMs } from './idle-process.ts';
 import { readOptions } from './options.ts';
+import { requestOf, serve } from './served.ts';
 import { median } from './statistics.ts';
 
 // The yardstick loads ONNX Runtime in this process; see the server for what this keeps it from.
@@ -52,44 +53,6 @@ async function inTurns(first: Measure, second: Measure) {
     second: median(seen.map(([, b]) => b)),
   };
 }
-
-interface Served extends AsyncDisposable {
-  readonly process: ImageProcess;
-  readonly grpc: string;
-  metrics(): Promise<(name: string) => number>;
-}
-
-async function serve(model: Uint8Array, variables: Record<string, string> = {}): Promise<Served> {
-  const folder = temporaryFolder();
-  writeFileSync(join(folder, modelFile), model);
-  const own = { [env.model]: 'm', [env.version]: '1', [env.modelDir]: folder, [env.threads]: '1' };
-  const ports = { [env.httpPort]: '0', [env.grpcPort]: '0', [env.metricsPort]: '0' };
-  const server = new ImageProcess(
-    'serve',
-    { ...own, ...ports, [env.bindAddress]: '127.0.0.1', ...variables },
-    folder,
-  );
-  await server.logged('serving');
-  const listening = await server.logged('listening');
-  return {
-    process: server,
-    grpc: String(listening['grpc']),
-    metrics: async () => {
-      const text = await (await fetch(`http://${listening['metrics']}/metrics`)).text();
-      // h2load takes a status of gRPC for an answer; and it breaks off what is under way at the end.
-      const failed = /^nv_inference_request_failure{(?!.*reason="CANCELED").*$/m.exec(text);
-      if (failed !== null) throw new Error(`requests have failed: ${failed[0]}`);
-      return (name) => Number(new RegExp(`^${name}({[^}]*})? (\\S+)`, 'm').exec(text)?.[2]);
-    },
-    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
-  };
-}
-
-const requestOf = (data: Float32Array, shape: readonly number[]) => ({
-  model_name: 'm',
-  inputs: [{ name: 'x', datatype: 'FP32', shape }],
-  raw_input_contents: [Buffer.from(data.buffer)],
-});
 
 /** `session.run` in a loop in as many workers as a server has: one. */
 async function direct(model: Uint8Array, rows: number) {

@@ -56,6 +56,11 @@ const refused: readonly [string, Manifest, RegExp][] = [
     /spec\.artifact\.uri: .*must not hold a user name or password/,
   ],
   [
+    'two workers of one WebGPU device',
+    having(having(good, 'spec.server.provider', 'webgpu'), 'spec.server.workers', 2),
+    /spec\.server\.workers: .*provider webgpu has one device for the whole process, so workers can only be 1/,
+  ],
+  [
     'a file above all folders',
     having(good, 'spec.artifact.uri', 'file:///../../etc/passwd'),
     /spec\.artifact\.uri: .*must not have \. or \.\. as a part of its path/,

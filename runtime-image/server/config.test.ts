@@ -40,6 +40,11 @@ describe('readConfig', () => {
     assert.equal(read(gpu).workers, 4);
     assert.equal(read({ ...gpu, [env.workers]: '8' }).workers, 8);
     assert.equal(read({ [env.gpus]: '4', [env.provider]: 'cpu' }).workers, 1);
+    assert.equal(read({ [env.gpus]: '4', [env.provider]: 'webgpu' }).workers, 1);
+    assert.throws(() => read({ [env.workers]: '2', [env.provider]: 'webgpu' }), {
+      reason: 'ConfigurationInvalid',
+      message: /="2" must be 1 with provider webgpu/,
+    });
     const { provider, providerNamed } = read({ [env.provider]: 'tensorrt' });
     assert.deepEqual({ provider, providerNamed }, { provider: 'tensorrt', providerNamed: true });
   });

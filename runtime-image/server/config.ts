@@ -14,7 +14,7 @@ import {
   required,
 } from '../environment.ts';
 import { Failure } from '../termination.ts';
-import { type Provider, providers } from './execution/messages.ts';
+import { mostWorkers, type Provider, providers } from './execution/messages.ts';
 import type { BatchLimits } from './execution/queue.ts';
 
 const drills = ['unready', 'wrong', 'fail', 'fail-late', 'slow', 'exit'] as const;
@@ -76,7 +76,7 @@ export function readConfig(source: Environment, machine: Machine = thisMachine()
       metrics: integer(source, env.metricsPort, serverPorts.metrics, port),
     },
     threads: integer(source, env.threads, Math.max(1, Math.floor(machine.cpus)), { min: 1, max: 1024 }),
-    workers: integer(source, env.workers, provider === 'cpu' ? 1 : Math.max(1, gpus), { min: 1, max: 256 }),
+    workers: readWorkers(source, provider, gpus),
     provider,
     providerNamed,
     gpus,
@@ -103,6 +103,17 @@ function readProvider(
   if (word !== 'auto') return { provider: word, providerNamed: true };
   const gpu = (gpus > 0 || existsSync('/dev/nvidiactl')) && hasCudaProvider();
   return { provider: gpu ? 'cuda' : 'cpu', providerNamed: false };
+}
+
+function readWorkers(source: Environment, provider: Provider, gpus: number): number {
+  const most = mostWorkers(provider);
+  const usual = provider === 'cpu' ? 1 : Math.min(most, Math.max(1, gpus));
+  const workers = integer(source, env.workers, usual, { min: 1, max: 256 });
+  if (workers <= most) return workers;
+  throw new Failure(
+    'ConfigurationInvalid',
+    `${env.workers}=${JSON.stringify(String(workers))} must be 1 with provider ${provider}, which has one device for the whole process`,
+  );
 }
 
 /** Whether the image was built with it; see the Dockerfile. */

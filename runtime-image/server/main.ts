@@ -18,6 +18,7 @@ import { serverVersion } from './describe.ts';
 import { startDrill } from './drill.ts';
 import { Endpoints } from './endpoints.ts';
 import { Engine } from './execution/engine.ts';
+import { mostWorkers } from './execution/messages.ts';
 import { ModelRefused } from './execution/worker-handle.ts';
 import { Metrics } from './metrics.ts';
 import { ServedModel } from './model.ts';
@@ -160,6 +161,7 @@ async function tuned(
         ...thisMachine(),
         modelBytes: bytes,
         gpus: provider === 'cpu' ? 0 : Math.max(1, gpus),
+        mostWorkers: mostWorkers(provider),
       },
       targetMs: tuneMs,
       measureMs: tuneMeasureMs,

@@ -120,6 +120,7 @@ export interface ModelVersionServer {
   readonly tune?: ModelVersionServerTune;
   /**
    * Inferences at the same time. Each holds the model's weights once. Absent means one for each GPU, or one.
+   * With provider webgpu it can only be one.
    */
   readonly workers?: number;
   /** Threads of one inference. Absent means the CPU limit. */

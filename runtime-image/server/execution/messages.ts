@@ -15,6 +15,12 @@ export interface WorkerOptions {
 export const providers = ['cpu', 'cuda', 'tensorrt', 'webgpu'] as const;
 export type Provider = (typeof providers)[number];
 
+/**
+ * Workers that a process can have. WebGPU has one device for the whole process, and two threads that use it end that (ONNX Runtime 1.30, on an
+ * H100 as on a software device).
+ */
+export const mostWorkers = (provider: Provider): number => (provider === 'webgpu' ? 1 : 256);
+
 /** An input inside the message's buffer, or as text. */
 export type PackedTensor =
   | {

@@ -6,7 +6,7 @@ const gib = 2 ** 30;
 
 describe('splits', () => {
   const of = (cpus: number, more: object = {}) =>
-    splits({ cpus, memoryBytes: 8 * gib, modelBytes: gib / 10, gpus: 0, ...more }).map(
+    splits({ cpus, memoryBytes: 8 * gib, modelBytes: gib / 10, gpus: 0, mostWorkers: 256, ...more }).map(
       ({ workers, threads }) => `${workers}x${threads}`,
     );
 
@@ -24,6 +24,7 @@ describe('splits', () => {
   it('gives every GPU a worker, or two', () => {
     assert.deepEqual(of(8, { gpus: 2 }), ['2x1', '4x1']);
     assert.deepEqual(of(8, { gpus: 2, modelBytes: gib }), ['2x1']);
+    assert.deepEqual(of(8, { gpus: 2, mostWorkers: 1 }), ['1x1']);
   });
 });
 

@@ -22,6 +22,8 @@ export interface Room {
   readonly modelBytes: number;
   /** GPUs; 0 means that the CPU computes. */
   readonly gpus: number;
+  /** Workers that a process can have. */
+  readonly mostWorkers: number;
 }
 
 export const batchSizes: readonly number[] = [1, 2, 4, 8, 16, 32, 64, 128];
@@ -37,15 +39,19 @@ export function splits({
   memoryBytes,
   modelBytes,
   gpus,
+  mostWorkers,
 }: Room): readonly Pick<Shape, 'workers' | 'threads'>[] {
   const fits = Math.max(1, Math.floor((memoryBytes * memoryShare) / Math.max(1, modelBytes * copies)));
   if (gpus > 0) {
-    const counts = [gpus, 2 * gpus].filter((workers) => workers === gpus || workers <= fits);
+    const least = Math.min(gpus, mostWorkers);
+    const counts = [least, 2 * gpus].filter(
+      (workers) => workers === least || workers <= Math.min(fits, mostWorkers),
+    );
     return counts.map((workers) => ({ workers, threads: 1 }));
   }
   const cores = Math.max(1, Math.floor(cpus));
   const found: { workers: number; threads: number }[] = [];
-  for (let workers = 1; workers <= Math.min(cores, fits); workers *= 2) {
+  for (let workers = 1; workers <= Math.min(cores, fits, mostWorkers); workers *= 2) {
     found.push({ workers, threads: Math.floor(cores / workers) });
   }
   return found;

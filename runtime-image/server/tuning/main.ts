@@ -8,6 +8,7 @@ import { parseDuration } from '../../environment.ts';
 import { readPlan } from '../../load/plan.ts';
 import { Failure } from '../../termination.ts';
 import { readConfig, thisMachine } from '../config.ts';
+import { mostWorkers } from '../execution/messages.ts';
 import { ModelRefused } from '../execution/worker-handle.ts';
 import { decodeRaw } from '../protocol/raw.ts';
 import type { Tensor } from '../protocol/tensor.ts';
@@ -47,7 +48,12 @@ export async function main(): Promise<void> {
     const { size } = await stat(modelPath);
     const measured = await tune({
       engine: { worker: { modelPath, provider }, now: () => performance.now(), devices: gpus },
-      room: { ...thisMachine(), modelBytes: size, gpus: provider === 'cpu' ? 0 : Math.max(1, gpus) },
+      room: {
+        ...thisMachine(),
+        modelBytes: size,
+        gpus: provider === 'cpu' ? 0 : Math.max(1, gpus),
+        mostWorkers: mostWorkers(provider),
+      },
       targetMs,
       measureMs,
       inputs,
