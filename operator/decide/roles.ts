@@ -112,21 +112,23 @@ export function needOf(
 
 /**
  * Whether the version has pods, and how many if not all. One without a part in serving keeps them for `parkAfter`, and for as long as a
- * router may still send it requests. A warm one that gave way has those that it kept, but all of them while stable is in trouble.
+ * router may still send it requests. One that gave way has no more than it kept; but all while it stands by for a stable version in trouble.
  */
 export function partOf(role: Role, standing: Standing, retention: ModelRetention, now: number): Part {
   const { running, mayHaveTraffic, needed, gaveWay } = standing;
-  if (role === 'warm') {
-    const stands = { role, ...optional('needed', needed), ...optional('gaveWay', gaveWay) };
-    if (gaveWay === undefined || needed === 'trouble') return { ...stands, runs: true };
-    if ((gaveWay.kept ?? 0) > 0) return { ...stands, runs: true, pods: gaveWay.kept! };
-    return { ...stands, runs: running && mayHaveTraffic, idleSince: standing.idleSince ?? now };
-  }
-  if (role !== 'idle' && role !== 'failed') return { role, runs: true };
-  const gave = optional('gaveWay', gaveWay);
-  if (!running && standing.idleSince === undefined) return { role, runs: false, ...gave };
+  if (hasPart(role)) return { role, runs: true };
+  const stands = {
+    role,
+    ...optional('needed', role === 'warm' ? needed : undefined),
+    ...optional('gaveWay', gaveWay),
+  };
+  const kept = optional('pods', gaveWay?.kept);
+  if (role === 'warm' && (gaveWay === undefined || needed === 'trouble')) return { ...stands, runs: true };
+  if (role === 'warm' && gaveWay?.kept !== undefined) return { ...stands, runs: true, ...kept };
+  if (!running && standing.idleSince === undefined && role !== 'warm') return { ...stands, runs: false };
   const idleSince = standing.idleSince ?? now;
   const parksAt = gaveWay?.at ?? idleSince + milliseconds(retention.parkAfter);
-  const runs = running && (now < parksAt || mayHaveTraffic);
-  return { role, runs, idleSince, ...(runs ? { parksAt } : {}), ...gave };
+  const gaveAll = gaveWay !== undefined && gaveWay.kept === undefined;
+  const runs = running && !gaveAll && (now < parksAt || mayHaveTraffic);
+  return { ...stands, runs, idleSince, ...(runs ? { parksAt, ...kept } : {}) };
 }

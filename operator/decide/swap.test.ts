@@ -335,6 +335,30 @@ describe('a swap of places', () => {
     assert.equal(world.weight('6.0.0'), 100);
   });
 
+  for (const [retention, bake] of [
+    [{ warm: 1, keep: 5, parkAfter: '1h' }, '10m'],
+    [{ warm: 0, keep: 5, parkAfter: '1h' }, '10m'],
+    [{ warm: 0, keep: 5, parkAfter: '1h' }, '0s'],
+  ] as const) {
+    it(`never asks for more of what is replaced, with ${retention.warm} warm and a bake of ${bake}`, () => {
+      const world = serving({ places: 4, spec: { retention, rollout: { ...rollout, bake } } });
+      const former = world.versions.get('5.0.0')!;
+      const asked: number[] = [4];
+      Object.defineProperty(former, 'replicas', {
+        get: () => asked.at(-1),
+        set: (replicas: number) => asked.push(replicas),
+      });
+      world.add('6.0.0', { ...inPool, replicas: 4 });
+      world.run(seconds(2_000));
+      assert.equal(world.model?.status?.stable, '6.0.0');
+      assert.equal(podsOf(world), '5.0.0 0 , 6.0.0 4 rrrr');
+      assert.deepEqual(
+        asked,
+        asked.toSorted((a, b) => b - a),
+      );
+    });
+  }
+
   it('gives the places of a bad stable version to its fix, not to the version before it', () => {
     const world = serving({ places: 4, spec: { retention: { warm: 0, keep: 5, parkAfter: '1m' } } });
     world.add('6.0.0', { ...inPool, replicas: 4 });
