@@ -431,6 +431,46 @@ describe('a swap of places', () => {
     });
   }
 
+  it('is not made for pods that a candidate had, and has lost', () => {
+    const world = serving({
+      places: 8,
+      spec: { rollout: { ...rollout, steps: [{ weight: 50, hold: '1s', approval: true }] } },
+    });
+    world.add('6.0.0', { ...inPool, replicas: 4 });
+    world.run(seconds(60));
+    assert.equal(podsOf(world), '5.0.0 4 rrrr, 6.0.0 4 rrrr');
+    world.places = 6;
+    world.pods('6.0.0', 'ready', 'ready', 'unschedulable', 'unschedulable');
+    world.annotate('sluice.dev/approve', 'go');
+    world.run(seconds(60));
+    assert.equal(podsOf(world), '5.0.0 4 rrrr, 6.0.0 4 rruu');
+    assert.equal(world.weight('6.0.0'), 50);
+    assert.equal(world.model?.status?.candidate?.waitingFor, 'Pods');
+    world.places = 7;
+    world.run(seconds(60));
+    assert.equal(world.weight('6.0.0'), 50, 'not as many as its ready pods could carry');
+    world.places = 8;
+    world.run(seconds(60));
+    assert.equal(world.model?.status?.stable, '6.0.0');
+  });
+
+  it('ends when there is room after all', () => {
+    const world = serving({
+      places: 4,
+      spec: { rollout: { ...rollout, steps: [{ weight: 5, hold: '1s', approval: true }] } },
+    });
+    world.add('6.0.0', { ...inPool, replicas: 4 });
+    world.settle();
+    assert.notEqual(swapOf(world), undefined, 'routers do not follow yet, so nothing is lent');
+    world.places = 8;
+    world.run(seconds(60));
+    assert.equal(podsOf(world), '5.0.0 4 rrrr, 6.0.0 1 r', 'the step needs no more');
+    world.annotate('sluice.dev/approve', 'go');
+    world.run(seconds(60));
+    assert.equal(world.model?.status?.stable, '6.0.0');
+    assert.equal(podsOf(world), '5.0.0 4 rrrr, 6.0.0 4 rrrr');
+  });
+
   it('gives stable its places back while the rollout lasts, when the pool has grown', () => {
     const world = serving({
       places: 4,

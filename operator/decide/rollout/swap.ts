@@ -107,6 +107,11 @@ export function swapPlaces(draft: Draft, facts: VersionFacts): void {
     return;
   }
   const next = advanceSwap(draft, swap, facts, lender);
+  // There was room after all.
+  if (facts.places.held >= facts.wanted && next.kept >= lender.wanted) {
+    draft.state = { ...draft.state, candidate: without(candidate, 'swap') };
+    return;
+  }
   const lends = next.kept < swap.kept;
   // A pod that has just been given a place has as long to start as the first one.
   const since = lends ? { incompleteSince: draft.input.now } : {};
@@ -212,6 +217,8 @@ const where = ({ places }: VersionFacts): string => `GPUPool ${places.pool}`;
 function begin(draft: Draft, facts: VersionFacts, lender: VersionFacts): Swap | undefined {
   const { version, places, wanted } = facts;
   if (places.lacking === 0 || places.whenFull === undefined || draft.input.roomComing) return undefined;
+  // It has had all of its pods: what is missing has been lost, and comes back by itself or not at all.
+  if (draft.state.candidate!.step > 0 && facts.established >= wanted) return undefined;
   const obstacle = obstacleOf(facts, lender);
   if (obstacle === undefined) {
     record(draft, {
