@@ -260,6 +260,18 @@ describe('the life of a pod', () => {
     assert.equal(machine.status.initContainerStatuses?.[0]?.state.terminated?.exitCode, 2);
   });
 
+  it('has not failed before its sidecars are gone', () => {
+    const initContainers = [plain('s', { restartPolicy: 'Always' }), plain('i')];
+    const machine = new Machine({ restartPolicy: 'Never', initContainers, containers: [plain('c')] });
+    machine.hear(placed);
+    machine.start('s');
+    machine.start('i');
+    assert.deepEqual(machine.exit('i', 2), ['stop s']);
+    assert.equal(machine.status.phase, 'Pending');
+    machine.exit('s', 143);
+    assert.equal(machine.status.phase, 'Failed');
+  });
+
   it('turns ErrImagePull into ImagePullBackOff, and pulls again later', () => {
     const machine = new Machine({ containers: [plain('c')] });
     machine.hear(placed);

@@ -90,7 +90,7 @@ function podPhase(
   const restartPolicy = pod.spec.restartPolicy ?? 'Always';
   const ordinary = inits.filter(({ name }) => !isSidecar(pod.spec, name));
   const failedInit = ordinary.some((status) => (ended(status)?.exitCode ?? 0) !== 0);
-  if (failedInit && restartPolicy === 'Never') return 'Failed';
+  if (failedInit && restartPolicy === 'Never') return settled ? 'Failed' : 'Pending';
   const atEnd = runtime.place.is === 'cleared' || runtime.place.is === 'clearing' || isFinished(pod, runtime);
   if (!runtime.initialized) return 'Pending';
   if (mains.some(({ state, lastState }) => state.waiting && !lastState.terminated)) return 'Pending';
