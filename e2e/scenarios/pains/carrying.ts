@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { condition, holds } from '../harness/kinds.ts';
 import { kstatus } from '../harness/kstatus.ts';
-import { model } from '../harness/manifests.ts';
+import { drilledServer, model } from '../harness/manifests.ts';
 import type { Session } from '../harness/session.ts';
 import { Stage } from '../harness/stage.ts';
 import { watchTraffic } from '../harness/traffic.ts';
@@ -20,15 +20,18 @@ export function carrying(session: () => Session): void {
     const traffic = watchTraffic(world, 'vad');
     await stage.apply(
       model({ rollout: { steps: [{ weight: 80, hold: '1s' }], bake: '0s' } }),
-      good({ version: '5.0.0', spec: { scaling: { targetConcurrency: 8 } } }),
+      good({
+        version: '5.0.0',
+        spec: { server: drilledServer('slow-after=1s'), scaling: { targetConcurrency: 8 } },
+      }),
     );
     await stage.serves('vad', '5.0.0');
-    // Three senders that wait for nothing, so three requests are under way most of the time.
+    // Three senders that wait for nothing but the answers, which are slow, so three requests are under way however fast the machine is.
     const load = await stage.load('load', {
       protocol: 'rest',
       args: ['--concurrency=3', '--interval=500ms'],
     });
-    await load.more(200);
+    await load.more(20);
 
     await t.test('pain 4: a version is not promoted onto pods that would be trampled', async () => {
       await stage.apply(
