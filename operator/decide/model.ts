@@ -36,7 +36,7 @@ export interface ModelDecision {
 export function decideModel(observed: ModelObserved, now: number): ModelDecision {
   const model = observed.model !== undefined && isTerminating(observed.model) ? undefined : observed.model;
   const spec = model?.spec ?? defaultModelSpec;
-  const { seen, duplicates } = see(observed);
+  const { seen, duplicates } = see(observed, now);
   const traffic = decideTraffic(observed, seen, model, now);
   const { policy, target, rollout, leads, routed, rules, routers, endpoint, judgement, generation } = traffic;
   const { parts, released, workloads, wakeAt } = decideChildren(seen, traffic, spec, now);

@@ -16,12 +16,15 @@ describe('places', () => {
     const preempting = { ...unbound, status: { ...unbound.status, nominatedNodeName: 'node' } };
     const { spec: _none, ...fresh } = podOf(object, 'f', { phase: 'Pending' });
     const over = podOf(object, 'o', { phase: 'Failed' });
+    const now = Date.parse('2026-01-01T00:00:00Z');
+    const leaving = [now - 59_999, now - 60_000].map((due, index) => leavingPod(object, index, due));
     const pods = [readyPod(object, 'a'), podOf(object, 'b'), unbound, preempting, fresh, over];
-    assert.deepEqual(placesOf({ object, pods: [...pods, leavingPod(object, 0)], foreign: [] }, undefined), {
+    assert.deepEqual(placesOf({ object, pods: [...pods, ...leaving], foreign: [] }, undefined, now), {
       pool: 'a100',
       gpus: 2,
       held: 2,
       leaving: 1,
+      leavingUntil: now + 1,
       lacking: 1,
     });
   });

@@ -20,24 +20,35 @@ export interface Places {
   readonly free?: number;
   /** Pods that have a place and stay. */
   readonly held: number;
-  /** Pods that have one and are being ended. */
+  /** Pods that have one and are being ended. Those do not count that should have gone long ago: their node is lost. */
   readonly leaving: number;
+  /** When one of them no longer counts; milliseconds. */
+  readonly leavingUntil?: number;
   /** Pods for which the scheduler has found none, and makes none. */
   readonly lacking: number;
 }
 
+/** How long a pod may still be there after the end of its grace period. */
+const overdueMs = 60_000;
+
+/** When a pod that is being ended counts as lost. */
+const lostAt = ({ metadata: { deletionTimestamp = '' } }: Pod): number =>
+  Date.parse(deletionTimestamp) + overdueMs;
+
 /** What the scheduler has done for a version. Quota that refuses pods is something else: those do not exist. */
-export function placesOf({ object, pods }: VersionObserved, pool: GPUPool | undefined): Places {
+export function placesOf({ object, pods }: VersionObserved, pool: GPUPool | undefined, now: number): Places {
   const { pool: name, gpus } = object.spec.placement;
   const placed = pods.filter((pod) => pod.spec?.nodeName !== undefined && !isFinished(pod));
-  const leaving = placed.filter(isTerminating).length;
+  const leaving = placed.filter(isTerminating).map(lostAt);
+  const awaited = leaving.filter((at) => now < at);
   return {
     ...optional('pool', name),
     ...optional('whenFull', pool === undefined ? undefined : (pool.spec.whenFull ?? 'wait')),
     gpus,
     ...optional('free', pool?.status?.free),
-    held: placed.length - leaving,
-    leaving,
+    held: placed.length - leaving.length,
+    leaving: awaited.length,
+    ...optional('leavingUntil', awaited.length === 0 ? undefined : Math.min(...awaited)),
     lacking: pods.filter(lacks).length,
   };
 }
@@ -110,6 +121,7 @@ export function makeRoom(tenants: readonly Tenant[], now: number): Room {
       );
     }
     wakes.push(...there.flatMap(({ part }) => part.gaveWay?.at ?? []).map((at) => at + patienceMs));
+    wakes.push(...there.flatMap(({ facts }) => facts.places.leavingUntil ?? []));
   }
   const ahead = wakes.filter((at) => at > now);
   return { parts, ...optional('wakeAt', ahead.length === 0 ? undefined : Math.min(...ahead)) };

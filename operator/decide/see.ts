@@ -26,7 +26,7 @@ export interface Sight {
   readonly duplicates: readonly VersionObserved[];
 }
 
-export function see(observed: ModelObserved): Sight {
+export function see(observed: ModelObserved, now: number): Sight {
   const byAge = observed.versions
     .filter((version) => !isTerminating(version.object))
     .sort((a, b) => compareText(ageKey(a), ageKey(b)));
@@ -37,7 +37,7 @@ export function see(observed: ModelObserved): Sight {
     if (first.has(name)) duplicates.push(version);
     else first.set(name, version);
   }
-  const seen = [...first.values()].map((version) => seeVersion(version, observed)).sort(compareVersions);
+  const seen = [...first.values()].map((version) => seeVersion(version, observed, now)).sort(compareVersions);
   return { seen: new Map(seen.map((version) => [version.version, version])), duplicates };
 }
 
@@ -46,7 +46,7 @@ const ageKey = ({ object }: VersionObserved): string =>
 
 const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
-function seeVersion(version: VersionObserved, observed: ModelObserved): Seen {
+function seeVersion(version: VersionObserved, observed: ModelObserved, now: number): Seen {
   const { object, pods, deployment } = version;
   const { placement } = object.spec;
   const hash = contentHash(object.spec);
@@ -62,7 +62,7 @@ function seeVersion(version: VersionObserved, observed: ModelObserved): Seen {
     wanted,
     ready,
     established: establishedOf(version, ready, observed.model?.status?.candidate),
-    places: placesOf(version, pool),
+    places: placesOf(version, pool, now),
     ...optional('targetConcurrency', object.spec.scaling?.targetConcurrency),
     ...optional('failure', rejection(version) ?? workloadFailure(current, deployment)),
     ...optional('blocked', childConflict(version) ?? place ?? goldenTooLarge(version)),

@@ -87,7 +87,7 @@ describe('a swap of places', () => {
     assert.equal(podsOf(world), '5.0.0 3 rrr, 6.0.0 1 r', 'a quarter of the pods carries 25 %');
     world.run(seconds(1));
     assert.equal(podsOf(world), '5.0.0 2 rr, 6.0.0 2 rr');
-    assert.deepEqual(swapOf(world), { lender: '5.0.0', kept: 2, given: 2 });
+    assert.deepEqual(swapOf(world), { lender: '5.0.0', kept: 2, given: 2, taken: true });
     world.run(seconds(31));
     assert.equal(world.model?.status?.stable, '6.0.0');
     assert.equal(podsOf(world), '5.0.0 0 , 6.0.0 4 rrrr');
@@ -374,15 +374,80 @@ describe('a swap of places', () => {
   });
 
   it('says so when the next place does not come', () => {
-    const world = serving({ places: 4 });
-    world.add('6.0.0', { ...inPool, replicas: 4 });
+    const busy = { scaling: { targetConcurrency: 10 } };
+    const world = serving({ places: 4, version: busy });
+    world.add('6.0.0', { ...inPool, ...busy, replicas: 4 });
     world.run(seconds(70));
     assert.equal(podsOf(world), '5.0.0 2 rr, 6.0.0 2 rr');
-    world.lost.set('5.0.0', 1);
+    world.concurrency = 40;
     world.run(seconds(1_000));
     assert.equal(world.condition('Ready'), 'False Unschedulable');
     assert.equal(world.condition('Stalled'), 'True Unschedulable');
     assert.equal(world.condition('Servable'), 'True Serving');
+  });
+
+  it('does not wait for a pod that a lost node never lets go of', () => {
+    for (const version of ['4.0.0', '5.0.0']) {
+      const world = serving({ places: 4 });
+      world.add('4.0.0', { ...inPool, replicas: 4 });
+      world.run(seconds(1));
+      world.lose(version, 1);
+      world.add('6.0.0', { ...inPool, replicas: 4 });
+      world.run(seconds(59));
+      assert.match(podsOf(world), /5\.0\.0 4 rrrr, .*6\.0\.0 . u/, 'it may go yet');
+      world.run(seconds(200));
+      assert.equal(world.model?.status?.stable, '6.0.0');
+    }
+  });
+
+  it('does not say that a place was of no use which the candidate had, and has lost', () => {
+    const world = serving({
+      places: 4,
+      spec: { rollout: { ...rollout, steps: [{ weight: 50, hold: '10s', approval: true }] } },
+    });
+    world.add('6.0.0', { ...inPool, replicas: 4 });
+    world.run(seconds(60));
+    assert.equal(podsOf(world), '5.0.0 2 rr, 6.0.0 2 rr');
+    world.places = 3;
+    world.pods('6.0.0', 'ready', 'unschedulable');
+    world.run(seconds(100));
+    assert.equal(podsOf(world), '5.0.0 2 rr, 6.0.0 2 ru');
+    assert.equal(world.weight('6.0.0'), 25, 'what is left of it bears');
+    world.places = 4;
+    world.annotate('sluice.dev/approve', 'go');
+    world.run(seconds(200));
+    assert.equal(world.model?.status?.stable, '6.0.0');
+    assert.doesNotMatch(world.transcript.join('\n'), /SwapImpossible/);
+  });
+
+  it('borrows from a stable version that cannot have all of its pods', () => {
+    const world = serving({ places: 8, replicas: 8 });
+    world.quota.set('5.0.0', 7);
+    world.pods('5.0.0', ...Array<'ready'>(7).fill('ready'));
+    world.places = 7;
+    world.add('6.0.0', { ...inPool, replicas: 8 });
+    world.run(seconds(200));
+    assert.equal(world.model?.status?.stable, '6.0.0');
+  });
+
+  it('does not blame the candidate for the load of the stable version', () => {
+    const busy = { scaling: { targetConcurrency: 10 } };
+    for (const load of [40, undefined]) {
+      const world = serving({ places: 4, version: busy });
+      world.concurrency = load;
+      world.add('6.0.0', { ...inPool, ...busy, replicas: 4 });
+      world.run(seconds(2_000));
+      assert.equal(world.condition('Stalled'), 'True Unschedulable');
+      assert.match(
+        messageOf(world),
+        load === undefined
+          ? /5\.0\.0 can lend no pod while no router says how many requests are under way/
+          : /5\.0\.0 can lend no more of its 4 pods/,
+      );
+      world.concurrency = 5;
+      world.run(seconds(200));
+      assert.equal(world.model?.status?.stable, '6.0.0');
+    }
   });
 
   it('takes one place from the version that stands by where stable lacks one', () => {
@@ -471,6 +536,26 @@ describe('a swap of places', () => {
     assert.equal(podsOf(world), '5.0.0 4 rrrr, 6.0.0 4 rrrr');
   });
 
+  it('gives a candidate no more than its ready pods bear when there is room after all', () => {
+    const steps = [
+      { weight: 5, hold: '1s', approval: true },
+      { weight: 90, hold: '10s' },
+    ];
+    const world = serving({ places: 4, spec: { rollout: { ...rollout, steps } } });
+    world.add('6.0.0', { ...inPool, replicas: 4 });
+    world.settle();
+    world.places = 8;
+    world.run(seconds(10));
+    assert.equal(podsOf(world), '5.0.0 4 rrrr, 6.0.0 1 r');
+    world.annotate('sluice.dev/approve', 'go');
+    world.ack();
+    world.settle();
+    assert.equal(podsOf(world), '5.0.0 4 rrrr, 6.0.0 4 rsss');
+    assert.equal(world.weight('6.0.0'), 25);
+    world.run(seconds(100));
+    assert.equal(world.model?.status?.stable, '6.0.0');
+  });
+
   it('gives stable its places back while the rollout lasts, when the pool has grown', () => {
     const world = serving({
       places: 4,
@@ -545,6 +630,13 @@ describe('a swap of places', () => {
           if (world.versions.has(name)) world.trouble(name, a, b, a, b);
         }),
       },
+      {
+        weight: 1,
+        arbitrary: version.map((name) => (world: World) => {
+          if (world.versions.has(name)) world.evict(name);
+        }),
+      },
+      { weight: 1, arbitrary: version.map((name) => (world: World) => world.lose(name, 1)) },
       { weight: 1, arbitrary: fc.constant((world: World) => world.leave()) },
       { weight: 1, arbitrary: fc.constant((world: World) => world.ack()) },
       {

@@ -124,7 +124,7 @@ export function duplicateStatus(twin: VersionObserved, owner: Seen, now: number)
       wanted: replicas,
       established: replicas,
       ready: 0,
-      places: placesOf(twin, undefined),
+      places: placesOf(twin, undefined, now),
       blocked,
     },
     part: { role: 'idle', runs: false },

@@ -364,6 +364,8 @@ export interface ModelStatusCandidateSwap {
   readonly given: number;
   /** Since when that place has been free without the candidate having taken it. */
   readonly freeSince?: string;
+  /** Whether the candidate has taken that place. If it has fewer now, it has lost one. */
+  readonly taken?: boolean;
   /** Whether the candidate could not use one. No other is given before it finds room. */
   readonly futile?: boolean;
 }

@@ -58,7 +58,8 @@ function waitForPods(draft: Draft, candidate: Candidate): void {
 /**
  * A rollout waits for its last pod. Past the deadline a candidate fails that has never had all of them, or has too few
  * to have traffic, with what its pods say if they say anything. One that has had them has shown that it can start: then
- * it is the cluster that has no room, and a person is told. The candidate as it stands then; undefined when it has failed.
+ * it is the cluster that has no room, and a person is told; as when stable has too much to carry to lend a place. The candidate as it
+ * stands then; undefined when it has failed.
  */
 function judgeCompleteness(draft: Draft, facts: VersionFacts): Candidate | undefined {
   const { policy, now } = draft.input;
@@ -78,7 +79,7 @@ function judgeCompleteness(draft: Draft, facts: VersionFacts): Candidate | undef
   const message = why === undefined ? seen : `${seen}: ${why.message}`;
   const wasComplete =
     candidate.step > 0 || (candidate.swap === undefined && incompleteSince > candidate.startedAt);
-  if (wasComplete && !hasTooFew(facts, policy)) {
+  if (draft.shortage?.blameless === true || (wasComplete && !hasTooFew(facts, policy))) {
     draft.overdue = {
       reason: facts.failure?.reason ?? 'ProgressDeadlineExceeded',
       message: `${candidate.version}: ${message}`,

@@ -40,6 +40,8 @@ export interface Swap {
   readonly given: number;
   /** Since when that place has been free without the candidate having taken it. */
   readonly freeSince?: number;
+  /** Whether the candidate has taken that place. If it has fewer now, it has lost one. */
+  readonly taken?: true;
   /** Whether the candidate could not use one. No other is given before it finds room. */
   readonly futile?: true;
 }
@@ -125,10 +127,11 @@ type StoredSwap = NonNullable<ModelStatus['candidate']>['swap'];
 
 function swapFrom(stored: StoredSwap): Swap | undefined {
   if (stored === undefined) return undefined;
-  const { freeSince, futile, ...swap } = stored;
+  const { freeSince, taken, futile, ...swap } = stored;
   return {
     ...swap,
     ...optional('freeSince', time(freeSince)),
+    ...optional('taken', taken === true ? true : undefined),
     ...optional('futile', futile === true ? true : undefined),
   };
 }

@@ -79,7 +79,7 @@ function spares(
   const { ready } = lender;
   const { held, leaving, lacking } = lender.places;
   if (!suits(lender, facts.places)) return 'no';
-  const starting = held < Math.min(kept, lender.wanted) && lacking === 0;
+  const starting = held < Math.min(kept, lender.wanted) && lacking === 0 && lender.failure === undefined;
   if (facts.places.lacking === 0 || roomComing || leaving > 0 || held > kept || starting) return 'later';
   const due = shareDue(draft, facts);
   if (lagging !== undefined || weightOf(published, facts.version) < due - 0.02) return 'later';
@@ -108,7 +108,7 @@ export function swapPlaces(draft: Draft, facts: VersionFacts): void {
   }
   const next = advanceSwap(draft, swap, facts, lender);
   // There was room after all.
-  if (facts.places.held >= facts.wanted && next.kept >= lender.wanted) {
+  if (facts.ready >= facts.wanted && next.kept >= lender.wanted) {
     draft.state = { ...draft.state, candidate: without(candidate, 'swap') };
     return;
   }
@@ -121,16 +121,26 @@ export function swapPlaces(draft: Draft, facts: VersionFacts): void {
 /** A swap after one visit. */
 function advanceSwap(draft: Draft, swap: Swap, facts: VersionFacts, lender: VersionFacts): Swap {
   const { held, lacking } = facts.places;
-  if (held < Math.min(swap.given, facts.wanted)) return awaitTaking(draft, swap, facts, lender);
-  const taken = lacking === 0 ? without(without(swap, 'freeSince'), 'futile') : without(swap, 'freeSince');
+  if (held < Math.min(swap.given, facts.wanted))
+    return swap.taken === true ? lost(swap, facts) : awaitTaking(draft, swap, facts, lender);
+  const used: Swap = { ...without(swap, 'freeSince'), taken: true };
+  const taken = lacking === 0 ? without(used, 'futile') : used;
   if (facts.ready < Math.min(held, facts.wanted)) return taken;
   if (held >= goalOf(draft, draft.state.candidate!, facts)) return returned(taken, facts, lender);
   const spare = taken.futile === true ? 'no' : spares(draft, taken, lender, facts);
   if (spare === 'yes')
-    return { ...taken, kept: Math.min(taken.kept, lender.places.held) - 1, given: held + 1 };
+    return {
+      ...without(taken, 'taken'),
+      kept: Math.min(taken.kept, lender.places.held) - 1,
+      given: held + 1,
+    };
   if (spare === 'no') draft.shortage = shortageOf(draft, taken, facts, lender);
   return taken;
 }
+
+/** A place that the candidate had and has lost, to which the scheduler finds none instead, is as one that it has never been given. */
+const lost = (swap: Swap, { places: { held, lacking } }: VersionFacts): Swap =>
+  lacking === 0 ? swap : { ...swap, given: held };
 
 /** A place that stable has given up is for the candidate. One that it cannot use goes back, and no other one is given. */
 function awaitTaking(draft: Draft, swap: Swap, facts: VersionFacts, lender: VersionFacts): Swap {
@@ -161,11 +171,16 @@ function returned(swap: Swap, { places }: VersionFacts, lender: VersionFacts): S
 }
 
 function shortageOf(draft: Draft, swap: Swap, facts: VersionFacts, lender: VersionFacts): Shortage {
+  const { demand, published } = draft.input;
+  const full = `${where(facts)} is full, and`;
+  const reason = 'AwaitingPlaces';
+  if (swap.futile === true)
+    return { reason, message: `${full} ${facts.version} cannot use the places of ${lender.version}` };
   const why =
-    swap.futile === true
-      ? `${facts.version} cannot use the places of ${lender.version}`
-      : `${lender.version} can lend no more of its ${swap.kept} pods while it has ${weightOf(draft.input.published, lender.version)} % of the traffic`;
-  return { reason: 'AwaitingPlaces', message: `${where(facts)} is full, and ${why}` };
+    demand === undefined && lender.targetConcurrency !== undefined
+      ? 'can lend no pod while no router says how many requests are under way'
+      : `can lend no more of its ${swap.kept} pods while it has ${weightOf(published, lender.version)} % of the traffic`;
+  return { reason, message: `${full} ${lender.version} ${why}`, blameless: true };
 }
 
 /** Whether the candidate has to do with fewer pods than it wants until places have changed hands. */

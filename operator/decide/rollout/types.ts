@@ -99,6 +99,8 @@ export interface Overdue {
 export interface Shortage {
   readonly reason: Extract<EventReason, 'SwapImpossible'> | Extract<ProgressReason, 'AwaitingPlaces'>;
   readonly message: string;
+  /** Whether it is stable that cannot spare its places now, so that the candidate does not fail by it. */
+  readonly blameless?: true;
 }
 
 export interface RolloutOutput {

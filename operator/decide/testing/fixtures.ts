@@ -28,10 +28,14 @@ export function podOf(version: ModelVersion, name: string, status: Pod['status']
 export const readyPod = (version: ModelVersion, name: string): Pod =>
   podOf(version, name, { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] });
 
-/** A pod that is being ended, and still has its place. */
-export function leavingPod(version: ModelVersion, index: number): Pod {
+/**
+ * A pod that is being ended, and still has its place.
+ *
+ * @param due when it should be gone
+ */
+export function leavingPod(version: ModelVersion, index: number, due: number): Pod {
   const pod = podOf(version, `${version.metadata.name}-leaving-${index}`, { phase: 'Running' });
-  return { ...pod, metadata: { ...pod.metadata, deletionTimestamp: '2026-01-01T00:00:00Z' } };
+  return { ...pod, metadata: { ...pod.metadata, deletionTimestamp: new Date(due).toISOString() } };
 }
 
 export const container = (status: Partial<ContainerStatus>): ContainerStatus => ({

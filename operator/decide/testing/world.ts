@@ -11,7 +11,7 @@ import type {
   ModelVersionSpec,
   ModelVersionStatus,
 } from '../../api/generated/model-version.ts';
-import type { Pod, StatusCondition } from '../../api/kubernetes.ts';
+import type { Deployment, Pod, StatusCondition } from '../../api/kubernetes.ts';
 import { optional } from '../../api/optional.ts';
 import { type Evidence, freshEvidence } from '../analysis/evidence.ts';
 import { contentHash } from '../content-hash.ts';
@@ -43,10 +43,12 @@ export class World {
   routers: number[] = [0, 0];
   /** Pods that there is room for; one that finds none is unschedulable until one goes. */
   places = Number.POSITIVE_INFINITY;
+  /** Quotas: the most pods that there can be of a version. */
+  readonly quota = new Map<string, number>();
   /** Versions whose pods no place suits. */
   readonly unusable = new Set<string>();
-  /** Pods that are being ended for ever, on nodes that are lost, by version. */
-  readonly lost = new Map<string, number>();
+  /** When pods that are being ended for ever, on nodes that are lost, should have gone, by version. */
+  readonly #lost = new Map<string, readonly number[]>();
   /** Whether the scheduler looks at pods of later versions first. */
   latestFirst = false;
   readonly pools = new Map<string, GPUPool>();
@@ -130,6 +132,18 @@ export class World {
     );
   }
 
+  /** A node is lost with so many pods of a version: they are being ended, and never gone. */
+  lose(version: string, count: number): void {
+    this.#lost.set(version, [...(this.#lost.get(version) ?? []), ...Array<number>(count).fill(this.now)]);
+  }
+
+  /** A pod loses its place, and finds another one only as a new pod does. */
+  evict(version: string): void {
+    const running = this.versions.get(version)!;
+    const last = running.pods.findLastIndex((state) => state !== 'unschedulable');
+    running.pods = running.pods.map((state, index) => (index === last ? 'unschedulable' : state));
+  }
+
   /** Time passes without a visit. */
   pass(ms: number): void {
     this.now += ms;
@@ -211,16 +225,11 @@ export class World {
       ...optional('model', this.model),
       versions: [...this.versions.values()].map(({ object, replicas, pods, leaving }) => ({
         object,
-        ...optional(
-          'deployment',
-          replicas === undefined
-            ? undefined
-            : { apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'd' }, spec: { replicas } },
-        ),
+        ...optional('deployment', this.#deployment(object.spec.version, replicas)),
         pods: [
           ...pods.map((state, index) => this.#pod(object, state, index)),
-          ...Array.from({ length: leaving + (this.lost.get(object.spec.version) ?? 0) }, (_, index) =>
-            leavingPod(object, index),
+          ...[...Array<number>(leaving).fill(this.now), ...(this.#lost.get(object.spec.version) ?? [])].map(
+            (due, index) => leavingPod(object, index, due),
           ),
         ],
         foreign: [],
@@ -239,6 +248,25 @@ export class World {
       port: 10_000,
       gatewayRoutes: this.gatewayRoutes,
       foreign: [],
+    };
+  }
+
+  #deployment(version: string, replicas: number | undefined): Deployment | undefined {
+    if (replicas === undefined) return undefined;
+    const conditions =
+      (this.quota.get(version) ?? replicas) < replicas
+        ? [
+            {
+              type: 'ReplicaFailure',
+              status: 'True',
+              reason: 'FailedCreate',
+              message: 'exceeded quota: gpus',
+            },
+          ]
+        : [];
+    return {
+      ...{ apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'd' }, spec: { replicas } },
+      status: { conditions },
     };
   }
 
@@ -362,10 +390,13 @@ export class World {
       const running = this.versions.get(version.spec.version)!;
       running.replicas = replicas;
       const kept = worthKeeping(running.pods, replicas);
+      const created = Math.min(replicas, this.quota.get(version.spec.version) ?? replicas);
       if (this.#limited) running.leaving += placedOf(running.pods) - placedOf(kept);
       running.pods = [
         ...kept,
-        ...Array<PodState>(replicas - kept.length).fill(this.#limited ? 'unschedulable' : 'starting'),
+        ...Array<PodState>(Math.max(0, created - kept.length)).fill(
+          this.#limited ? 'unschedulable' : 'starting',
+        ),
       ];
     }
     this.#schedule();
