@@ -48,7 +48,8 @@ export function swapping(session: () => Session): void {
       const before = writeOf(world.model('vad')!);
       await stage.apply(good({ version: '6.0.0', weights: 'v6', spec: two() }));
       await awaitsApproval(stage, '6.0.0');
-      assert.deepEqual(world.model('vad')?.status?.candidate?.swap, { lender: '5.0.0', kept: 1, given: 1 });
+      const swap = { lender: '5.0.0', kept: 1, given: 1, taken: true };
+      assert.deepEqual(world.model('vad')?.status?.candidate?.swap, swap);
       assert.equal(condition(world.version('vad-5.0.0'), 'WorkloadReady')?.reason, 'PlacesLent');
       assert.deepEqual([ready('5.0.0'), ready('6.0.0')], [1, 1]);
       assert.ok(holds(world.model('vad'), 'Servable'));
