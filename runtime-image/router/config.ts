@@ -51,6 +51,9 @@ export const keepAliveSeconds = 1;
 
 export const samplePrefix = '~';
 
+/** Bytes from which a body can never be sent again: a copy is one buffer of 16 KiB, less 1 KiB for headers that rules add. */
+const tooLargeToRepeat = 15 * 1024;
+
 const lastPort = routerPorts.firstModel + routerPorts.maxModels - 1;
 
 /** Connections to take at most; one more waits in the kernel. */
@@ -185,14 +188,16 @@ ${patience}${busy(
 )}  http-error status 502
   http-error status 503
   http-error status 504 hdr grpc-status 4 hdr grpc-message "the server did not answer in time"
+  http-response allow unless { res.hdr(grpc-status) -m int 1:31 } !{ srv_id ${loopServerId} }
   http-response set-var(txn.code) res.hdr(grpc-status)
-  http-response track-sc0 var(txn.slot),field(1,/),mul(32),add(txn.code) table codes if { var(txn.code) -m int 1:31 } !{ srv_id ${loopServerId} }
-  http-response sc-inc-gpc0(0) if { var(txn.code) -m int 1:31 } !{ srv_id ${loopServerId} }
+  http-response track-sc0 var(txn.slot),field(1,/),mul(32),add(txn.code) table codes
+  http-response sc-inc-gpc0(0)
   http-after-response set-header ${h} %[var(txn.slot),field(2,/)] unless { srv_id ${loopServerId} }
-  http-after-response set-header grpc-message "no pod could take the request" if { status 502:504 599 } !{ res.hdr(grpc-status) -m found }
-  http-after-response set-header grpc-status 14 if { status 502:504 599 } !{ res.hdr(grpc-status) -m found }
-  http-after-response set-header content-type application/grpc if { status 502:504 599 }
-  http-after-response set-status 200 if { status 502:504 599 }
+  http-after-response allow unless { status 502:504 599 }
+  http-after-response set-header grpc-message "no pod could take the request" if !{ res.hdr(grpc-status) -m found }
+  http-after-response set-header grpc-status 14 if !{ res.hdr(grpc-status) -m found }
+  http-after-response set-header content-type application/grpc
+  http-after-response set-status 200
 
 # gRPC statuses other than 0 that pods answered with in headers, by slot * 32 + status.
 backend codes from base
@@ -235,8 +240,8 @@ function rules({
   acl found var(txn.slot) -m found
 ${pins}  http-request del-header sluice- -m beg
   http-request disable-l7-retry if !repeatable
-  # What is not whole when it is first sent cannot be sent again: HAProxy keeps a copy of one buffer.
-  http-request wait-for-body time 15s if unary
+  # What is not whole when it is first sent cannot be sent again: HAProxy keeps a copy of one buffer. What is too large for one is not waited for.
+  http-request wait-for-body time 15s if unary { req.body_size lt ${tooLargeToRepeat} }
   http-request set-var(txn.base) dst_port,map_str_int(${files.ports})
 ${choice}  http-request set-var(txn.slot) ${bucket},add(txn.base),map_ip(${files.split})${drawn === undefined ? '' : ` if ${drawn}`}
   http-request set-log-level silent

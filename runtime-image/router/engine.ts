@@ -28,6 +28,12 @@ export interface EngineOptions {
   readonly onDeath: (reason: string) => void;
 }
 
+/**
+ * What a thread's own cache of half a MiB does not hold is kept for all threads, instead of being given back to the allocator. With copies for
+ * retries, each request under way has a buffer of 16 KiB more than that cache is made for: 6 to 8 % of the processor time of small requests.
+ */
+const sharedPools = '-dMglobal';
+
 const startTimeoutMs = 10_000;
 /** Processes that were replaced and still answer; each takes memory. Before one more, the oldest has to end. */
 const mostFormer = 6;
@@ -85,7 +91,7 @@ export class Engine {
       ...(answering === undefined ? [] : ['-x', files.cli]),
       ...(running.size === 0 ? [] : ['-sf', ...[...running].map(String)]),
     ];
-    const child = spawn(this.#options.binary, ['-db', '-f', files.config, ...takeOver], {
+    const child = spawn(this.#options.binary, [sharedPools, '-db', '-f', files.config, ...takeOver], {
       cwd: this.#options.folder,
       stdio: ['ignore', 'pipe', 'pipe'],
     });

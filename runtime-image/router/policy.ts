@@ -99,7 +99,7 @@ function isTime(ms: unknown): ms is number {
 
 /** Rules that read which version a client asks for. */
 export function pinRules(pinning: Policy['pinning']): string {
-  const path = '{ path_sub /versions/ } { path_beg /v2/models/ } { path,field(5,/) -m str versions }';
+  const path = '{ path_beg /v2/models/ } { path_sub /versions/ } { path,field(5,/) -m str versions }';
   return pinning === 'disabled'
     ? `  http-request return status 404 content-type application/json string '{"error":"versions of this model cannot be chosen by clients"}' if ${path}
 `
