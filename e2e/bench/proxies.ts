@@ -62,14 +62,19 @@ ${binds.join('\n')}
   );
 }
 
-/** HAProxy alone, with the settings that any such file would have. */
-export function startBareHaproxy(): Promise<ProxyProcess> {
+/**
+ * HAProxy alone, with the settings that any such file would have.
+ *
+ * @param retries whether it sends requests again whose pod died, as the router does
+ */
+export function startBareHaproxy(retries: boolean): Promise<ProxyProcess> {
+  const address = `127.63.0.${retries ? 252 : 254}`;
   const backends = [
     ['h', podPorts.http, ''],
     ['g', podPorts.grpc, ' proto h2'],
   ] as const;
   return haproxy(
-    '127.63.0.254',
+    address,
     { http: firstPort, grpc: firstPort },
     `global
   nbthread 1
@@ -81,8 +86,8 @@ defaults
   timeout server 60s
   balance leastconn
   http-reuse safe
-frontend bare
-  bind 127.63.0.254:${firstPort}
+${retries ? '  retries 10\n  retry-on conn-failure empty-response 503\n' : ''}frontend bare
+  bind ${address}:${firstPort}
   acl grpc req.hdr(content-type) -m beg application/grpc
   use_backend g1 if grpc { rand(10000) lt 7000 }
   use_backend g2 if grpc

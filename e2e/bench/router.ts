@@ -1,6 +1,6 @@
 /**
  * What the router costs: `npm run bench:router [-- --help]`. All take turns in one run, so that a busy machine slows all:
- * the router, bare HAProxy and nginx `split_clients`, each with one thread and the same split of 70 and 30 % over the same
+ * the router, bare HAProxy, the same with retries, and nginx `split_clients`, each with one thread and the same split of 70 and 30 % over the same
  * pods, under wrk (HTTP/1.1) and h2load (gRPC), with bodies of three sizes. Then a router with very many models.
  *
  * Prints one line of JSON per comparison and tables at the end, and fails when the bar is not met: 0.9 of the throughput
@@ -18,8 +18,8 @@ import { median, round } from './statistics.ts';
 
 const options = readOptions(
   'npm run bench:router',
-  'The router against bare HAProxy and nginx split_clients, in turns, and a router with very many models.\n' +
-    'Each turn is --seconds under full load and one second of one request at a time: 5 minutes as it is.',
+  'The router against bare HAProxy, with retries too, and nginx split_clients, in turns, and a router with very many models.\n' +
+    'Each turn is --seconds under full load and one second of one request at a time: 7 minutes as it is.',
   {
     seconds: { otherwise: 3, most: 60, what: 'seconds of full load in each turn' },
     rounds: { otherwise: 3, most: 100, what: 'turns of each, of which the medians count' },
@@ -96,7 +96,8 @@ async function compareAll() {
   };
   const sides: readonly (readonly [string, ProxyProcess])[] = [
     ['router', router],
-    ['bare HAProxy', stack.use(await startBareHaproxy())],
+    ['bare HAProxy', stack.use(await startBareHaproxy(false))],
+    ['HAProxy that retries', stack.use(await startBareHaproxy(true))],
     ['nginx split_clients', stack.use(await startNginx())],
   ];
   const lines: ReturnType<typeof compare>[] = [];

@@ -51,6 +51,9 @@ export const keepAliveSeconds = 1;
 
 export const samplePrefix = '~';
 
+/** Requests a second that were refused by every pod, beyond which only one is asked: a refusal that is tried ten times is ten times the load. */
+const fewRefusals = 10;
+
 /** Bytes from which a body can never be sent again: a copy is one buffer of 16 KiB, less 1 KiB for headers that rules add. */
 const tooLargeToRepeat = 15 * 1024;
 
@@ -174,7 +177,13 @@ defaults base
   http-reuse safe
 
 defaults http from base
-${patience}${busy(`return status 503 content-type application/json hdr retry-after 1 string '{"error":"all pods are busy"}'`)}  http-error status 502 content-type application/json string '{"error":"the server closed the connection without an answer"}'
+${patience}${busy(`return status 503 content-type application/json hdr retry-after 1 string '{"error":"all pods are busy"}'`)}  # Pods that have all been asked in vain would only have more to refuse. Who asks once says nothing of the others, so after a second or two they are asked again.
+  http-request set-var(txn.once) bool(true) if { var(txn.slot),field(1,/),table_gpc0_rate(refused) gt ${fewRefusals} }
+  http-request disable-l7-retry if { var(txn.once) -m bool }
+  http-response allow unless { status 503 } !{ var(txn.once) -m bool } !{ srv_id ${loopServerId} }
+  http-response track-sc0 var(txn.slot),field(1,/) table refused
+  http-response sc-inc-gpc0(0)
+  http-error status 502 content-type application/json string '{"error":"the server closed the connection without an answer"}'
   http-error status 503 content-type application/json string '{"error":"no pod could take the request"}' hdr retry-after 1
   http-error status 504 content-type application/json string '{"error":"the server did not answer in time"}'
   http-after-response set-header ${h} %[var(txn.slot),field(2,/)] unless { srv_id ${loopServerId} }
@@ -188,6 +197,7 @@ ${patience}${busy(
 )}  http-error status 502
   http-error status 503
   http-error status 504 hdr grpc-status 4 hdr grpc-message "the server did not answer in time"
+  http-request disable-l7-retry if { var(txn.once) -m bool }
   http-response allow unless { res.hdr(grpc-status) -m int 1:31 } !{ srv_id ${loopServerId} }
   http-response set-var(txn.code) res.hdr(grpc-status)
   http-response track-sc0 var(txn.slot),field(1,/),mul(32),add(txn.code) table codes
@@ -202,6 +212,10 @@ ${patience}${busy(
 # gRPC statuses other than 0 that pods answered with in headers, by slot * 32 + status.
 backend codes from base
   stick-table type integer size 256k store gpc0
+
+# Requests over HTTP that pods answered with 503 however often they were sent, by slot.
+backend refused from base
+  stick-table type integer size 16k store gpc0_rate(1s)
 
 frontend models from base
 ${binds(limits, commonPorts(own))}${rules({ pins: pinRules(undefined), choice: '', bucket: 'rand(10000)' })}
@@ -239,7 +253,7 @@ function rules({
   acl pinned var(txn.pin) -m found
   acl found var(txn.slot) -m found
 ${pins}  http-request del-header sluice- -m beg
-  http-request disable-l7-retry if !repeatable
+  http-request set-var(txn.once) bool(true) if !repeatable
   # What is not whole when it is first sent cannot be sent again: HAProxy keeps a copy of one buffer. What is too large for one is not waited for.
   http-request wait-for-body time 15s if unary { req.body_size lt ${tooLargeToRepeat} }
   http-request set-var(txn.base) dst_port,map_str_int(${files.ports})
@@ -278,7 +292,7 @@ ${acls}  acl pinned var(txn.pin) -m found
 const loopRules = `${acls}  # These connections are the router's own: left open, they would keep a process that stops waiting for itself.
   no option idle-close-on-response
   no log
-  http-request disable-l7-retry if !repeatable
+  http-request set-var(txn.once) bool(true) if !repeatable
   # A pin is never answered by another version, so it has no slot here.
   http-request set-var(txn.slot) dst_port,map_str(${files.fallbacks}),field(1,|) if !{ req.hdr(${h}) -m found } !{ req.hdr(sluice-hop) -m found }
   http-request set-var(txn.slot) dst_port,map_str(${files.fallbacks}),field(2,|) if { req.hdr(sluice-hop) 1 }

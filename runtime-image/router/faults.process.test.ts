@@ -137,6 +137,24 @@ describe('pods', () => {
       assert.equal((await request(world.address, '/v2/models/m/infer', { body: '{}' })).status, 200);
   });
 
+  it('all answer 503: what they refuse is not sent to them many times over', async () => {
+    const both = [await pod('5.0.0'), await pod('5.0.0')];
+    await world.split({ '5.0.0': 100 }, pods);
+    for (const one of both) one.status = 503;
+    const ask = async () => (await request(world.address, '/v2/models/m/infer', { body: '{}' })).status;
+    for (let i = 0; i < 20; i++) assert.equal(await ask(), 503);
+    const before = both[0]!.answered + both[1]!.answered;
+    for (let i = 0; i < 20; i++) assert.equal(await ask(), 503);
+    const asked = both[0]!.answered + both[1]!.answered - before;
+    // 220 without; a machine that stands still for two seconds lets some of them be sent again.
+    assert.ok(asked < 180, `${asked} requests for 20`);
+    both[0]!.status = 200;
+    await until(async () => {
+      for (let i = 0; i < 20; i++) if ((await ask()) !== 200) return false;
+      return true;
+    }, 'another is asked again');
+  });
+
   it('an error of the model reaches the client, once', async () => {
     const only = await pod('5.0.0');
     await world.split({ '5.0.0': 100 }, pods);
