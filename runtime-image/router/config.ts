@@ -30,6 +30,8 @@ export const files = {
   routes: 'routes.map',
   /** Range of random numbers, of 0..1023, whose requests are timed. */
   samples: 'samples.lst',
+  /** Range of requests a second within which they are. */
+  rates: 'rates.lst',
 } as const;
 
 /** What one machine can bear; the rest of the configuration is the same everywhere. */
@@ -252,6 +254,7 @@ function rules({
   return `${acls}  acl unary path_beg /v2/ /inference.GRPCInferenceService/ModelInfer
   acl pinned var(txn.pin) -m found
   acl found var(txn.slot) -m found
+  acl calm fe_req_rate -m int -f ${files.rates}
 ${pins}  http-request del-header sluice- -m beg
   http-request set-var(txn.once) bool(true) if !repeatable
   # What is not whole when it is first sent cannot be sent again: HAProxy keeps a copy of one buffer. What is too large for one is not waited for.
@@ -259,14 +262,14 @@ ${pins}  http-request del-header sluice- -m beg
   http-request set-var(txn.base) dst_port,map_str_int(${files.ports})
 ${choice}  http-request set-var(txn.slot) ${bucket},add(txn.base),map_ip(${files.split})${drawn === undefined ? '' : ` if ${drawn}`}
   http-request set-log-level silent
-  http-request allow if found !pinned !${timed}
+  http-request allow if found !pinned !${timed} or found !pinned !calm
   http-request set-header ${h} %[var(txn.pin)] if pinned
   http-request unset-var(txn.slot) if pinned
   http-request set-var(txn.slot) dst_port,concat(/,txn.pin),map_str(${files.pins}) if pinned
   # A thread that is interrupted between the two lookups for long enough finds its half of the shares deleted: look again.
   http-request set-var(txn.base) dst_port,map_str_int(${files.ports}) if !pinned !found
   http-request set-var(txn.slot) ${bucket},add(txn.base),map_ip(${files.split}) if !pinned !found
-  http-request set-var(txn.began) date(0,us) if !pinned or ${timed}
+  http-request set-var(txn.began) date(0,us) if !pinned or calm ${timed}
   http-request set-log-level info if { var(txn.began) -m found }
   log-format "${samplePrefix} %[var(txn.slot)] %[date(0,us),sub(txn.began)] %[srv_id]"
   use_backend g%[var(txn.slot),field(1,/)] if grpc

@@ -2,7 +2,7 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { files, type Limits, renderConfig } from './config.ts';
-import { firstUnits, sampleRange } from './latency.ts';
+import { firstUnits, rateRange, sampleRange } from './latency.ts';
 import { renderMaps } from './maps.ts';
 import type { Inputs, State } from './state.ts';
 
@@ -18,6 +18,7 @@ export async function writeState(folder: string, state: State, limits: Limits): 
     ...renderMaps(state),
     [files.config]: renderConfig(state, limits),
     [files.samples]: `${sampleRange(firstUnits)}\n`,
+    [files.rates]: `${rateRange(firstUnits)}\n`,
   };
   await Promise.all(Object.entries(contents).map(([name, text]) => replaceFile(folder, name, text)));
 }

@@ -18,6 +18,20 @@ export function sampleRange(units: number): string {
   return `0:${units - 1}`;
 }
 
+/** Requests whose latency is taken, about, whatever the rate. */
+export const samplesPerSecond = 200;
+
+/**
+ * The rates of requests at which so many units are right, as HAProxy writes a range. At the beginning of a burst, the log lines of all that come before
+ * anybody has seen it would take half of the throughput.
+ */
+export function rateRange(units: number): string {
+  return `0:${Math.ceil((burst * samplesPerSecond * sampleUnits) / units)}`;
+}
+
+/** How many times as many samples as are wanted there may be for a moment. */
+const burst = 4;
+
 /** How many of `sampleUnits` to take so that about `target` requests a second are timed, at `rate` requests a second. */
 export function unitsFor(rate: number, target: number): number {
   if (!(rate > target)) return sampleUnits;

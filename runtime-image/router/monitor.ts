@@ -12,7 +12,7 @@ import {
   readSlots,
   type VersionCounters,
 } from './counters.ts';
-import { type Latency, sampleRange, unitsFor } from './latency.ts';
+import { type Latency, rateRange, sampleRange, samplesPerSecond, unitsFor } from './latency.ts';
 
 export interface VersionReport extends VersionCounters {
   readonly version: string;
@@ -30,8 +30,6 @@ export interface ModelReport {
   readonly versions: readonly VersionReport[];
 }
 
-/** Requests whose latency is taken, about, whatever the rate. */
-const samplesPerSecond = 200;
 const slowestMs = 1000;
 const fastestMs = 100;
 /** A reading may take this part of the time at most, however many versions there are. */
@@ -61,6 +59,7 @@ export class Monitor {
   }
 
   start(): void {
+    this.#stopped = false;
     this.#schedule();
   }
 
@@ -134,8 +133,13 @@ export class Monitor {
     // Small changes are not worth a command; a new process has what was on disk when it started.
     const wanted = units > has / 1.5 && units < has * 1.5 ? has : units;
     if (wanted !== has || process !== this.#process) {
-      await session.run(`clear acl ${files.samples}`);
-      await session.run(`add acl ${files.samples} ${sampleRange(wanted)}`);
+      for (const [file, range] of [
+        [files.samples, sampleRange(wanted)],
+        [files.rates, rateRange(wanted)],
+      ]) {
+        await session.run(`clear acl ${file}`);
+        await session.run(`add acl ${file} ${range}`);
+      }
     }
     this.#process = process;
     this.#latency.units = wanted;

@@ -103,6 +103,7 @@ describe('any policy', () => {
       for (const [name, text] of Object.entries({
         ...renderMaps(state),
         'samples.lst': '0:1\n',
+        'rates.lst': '0:1\n',
         'haproxy.cfg': renderConfig({ ...state, pool: 2 }, limits),
       }))
         await writeFile(join(folder, name), text);

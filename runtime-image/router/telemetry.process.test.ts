@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { parseStat } from './counters.ts';
+import { sampleUnits } from './latency.ts';
 import { Metrics } from './metrics.ts';
 import { call, connect, httpLoad, request, until } from './testing/client.ts';
 import type { Pod } from './testing/pod.ts';
@@ -105,6 +106,24 @@ describe('counts', () => {
     await world.agent.reload('a test');
     await request(world.address, infer, at('5.0.0'));
     assert.equal((await report('5.0.0')).requests - before.requests, 2);
+  });
+
+  it('of times, of which the beginning of a burst does not have one for each request', async () => {
+    await until(async () => {
+      await world.monitor.refresh();
+      return world.latency.units === sampleUnits;
+    }, 'all requests are timed while there are few');
+    const before = await report('5.0.0');
+    // Nobody tells HAProxy how many there are.
+    world.monitor.stop();
+    const began = performance.now();
+    const load = httpLoad(world.address, 8);
+    await until(() => load.count > 6_000, 'requests', 60_000);
+    await load.stop();
+    const seconds = (performance.now() - began) / 1_000;
+    const timed = (await report('5.0.0')).timed - before.timed;
+    assert.ok(timed < 1_000 * (seconds + 1), `${timed} of 6,000 requests were timed in ${seconds} s`);
+    world.monitor.start();
   });
 
   it('of times, which estimate all requests from those that were timed', async () => {
