@@ -19,10 +19,10 @@ import { median, round } from './statistics.ts';
 const options = readOptions(
   'npm run bench:router',
   'The router against bare HAProxy, with retries too, and nginx split_clients, in turns, and a router with very many models.\n' +
-    'Each turn is --seconds under full load and one second of one request at a time: 7 minutes as it is.',
+    'Each turn is --seconds under full load and one second of one request at a time: 8 minutes as it is.',
   {
-    seconds: { otherwise: 3, most: 60, what: 'seconds of full load in each turn' },
-    rounds: { otherwise: 3, most: 100, what: 'turns of each, of which the medians count' },
+    seconds: { otherwise: 1, most: 60, what: 'seconds of full load in each turn' },
+    rounds: { otherwise: 9, most: 100, what: 'turns of each, of which the medians count' },
     models: { otherwise: routerPorts.maxModels, most: routerPorts.maxModels, what: 'models in one router' },
   },
 );
