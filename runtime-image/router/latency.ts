@@ -19,7 +19,7 @@ export function sampleRange(units: number): string {
 }
 
 /** Requests whose latency is taken, about, whatever the rate. */
-export const samplesPerSecond = 200;
+const samplesPerSecond = 200;
 
 /**
  * The rates of requests at which so many units are right, as HAProxy writes a range. At the beginning of a burst, the log lines of all that come before
@@ -32,10 +32,10 @@ export function rateRange(units: number): string {
 /** How many times as many samples as are wanted there may be for a moment. */
 const burst = 4;
 
-/** How many of `sampleUnits` to take so that about `target` requests a second are timed, at `rate` requests a second. */
-export function unitsFor(rate: number, target: number): number {
-  if (!(rate > target)) return sampleUnits;
-  return Math.max(1, Math.round((sampleUnits * target) / rate));
+/** How many of `sampleUnits` to take so that about as many as are wanted are timed, at `rate` requests a second. */
+export function unitsFor(rate: number): number {
+  if (!(rate > samplesPerSecond)) return sampleUnits;
+  return Math.max(1, Math.round((sampleUnits * samplesPerSecond) / rate));
 }
 
 export class Latency {

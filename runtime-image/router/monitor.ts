@@ -12,7 +12,7 @@ import {
   readSlots,
   type VersionCounters,
 } from './counters.ts';
-import { type Latency, rateRange, sampleRange, samplesPerSecond, unitsFor } from './latency.ts';
+import { type Latency, rateRange, sampleRange, unitsFor } from './latency.ts';
 
 export interface VersionReport extends VersionCounters {
   readonly version: string;
@@ -129,7 +129,7 @@ export class Monitor {
     const rate = ((total - this.#sampled.total) * 1000) / (now - this.#sampled.at);
     this.#sampled = { at: now, total };
     const has = this.#latency.units;
-    const units = unitsFor(rate, samplesPerSecond);
+    const units = unitsFor(rate);
     // Small changes are not worth a command; a new process has what was on disk when it started.
     const wanted = units > has / 1.5 && units < has * 1.5 ? has : units;
     if (wanted !== has || process !== this.#process) {

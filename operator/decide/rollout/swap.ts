@@ -124,18 +124,18 @@ function advanceSwap(draft: Draft, swap: Swap, facts: VersionFacts, lender: Vers
   if (held < Math.min(swap.given, facts.wanted))
     return swap.taken === true ? lost(swap, facts) : awaitTaking(draft, swap, facts, lender);
   const used: Swap = { ...without(swap, 'freeSince'), taken: true };
-  const taken = lacking === 0 ? without(used, 'futile') : used;
-  if (facts.ready < Math.min(held, facts.wanted)) return taken;
-  if (held >= goalOf(draft, draft.state.candidate!, facts)) return returned(taken, facts, lender);
-  const spare = taken.futile === true ? 'no' : spares(draft, taken, lender, facts);
+  const current = lacking === 0 ? without(used, 'futile') : used;
+  if (facts.ready < Math.min(held, facts.wanted)) return current;
+  if (held >= goalOf(draft, draft.state.candidate!, facts)) return returned(current, facts, lender);
+  const spare = current.futile === true ? 'no' : spares(draft, current, lender, facts);
   if (spare === 'yes')
     return {
-      ...without(taken, 'taken'),
-      kept: Math.min(taken.kept, lender.places.held) - 1,
+      ...without(current, 'taken'),
+      kept: Math.min(current.kept, lender.places.held) - 1,
       given: held + 1,
     };
-  if (spare === 'no') draft.shortage = shortageOf(draft, taken, facts, lender);
-  return taken;
+  if (spare === 'no') draft.shortage = shortageOf(draft, current, facts, lender);
+  return current;
 }
 
 /** A place that the candidate had and has lost, to which the scheduler finds none instead, is as one that it has never been given. */
