@@ -65,9 +65,16 @@ ${binds.join('\n')}
 /**
  * HAProxy alone, with the settings that any such file would have.
  *
- * @param retries whether it sends requests again whose pod died, as the router does
+ * @param retries whether it keeps requests to send them again when their pod dies, as the router does
+ * @param servers addresses of pods of the version that gets 70 %, and of the one that gets the rest
  */
-export function startBareHaproxy(retries: boolean): Promise<ProxyProcess> {
+export function startBareHaproxy({
+  retries,
+  servers = [pods.slice(0, 2), pods.slice(2, 3)],
+}: {
+  readonly retries: boolean;
+  readonly servers?: readonly [stable: readonly string[], candidate: readonly string[]];
+}): Promise<ProxyProcess> {
   const address = `127.63.0.${retries ? 252 : 254}`;
   const backends = [
     ['h', podPorts.http, ''],
@@ -86,6 +93,7 @@ defaults
   timeout server 60s
   balance leastconn
   http-reuse safe
+  option redispatch 1
 ${retries ? '  retries 10\n  retry-on conn-failure empty-response 503\n' : ''}frontend bare
   bind ${address}:${firstPort}
   acl grpc req.hdr(content-type) -m beg application/grpc
@@ -94,13 +102,11 @@ ${retries ? '  retries 10\n  retry-on conn-failure empty-response 503\n' : ''}fr
   use_backend h1 if { rand(10000) lt 7000 }
   default_backend h2
 ${backends
-  .map(
-    ([kind, port, protocol]) => `backend ${kind}1
-  server a ${pods[0]}:${port}${protocol}
-  server b ${pods[1]}:${port}${protocol}
-backend ${kind}2
-  server c ${pods[2]}:${port}${protocol}
-`,
+  .flatMap(([kind, port, protocol]) =>
+    servers.map(
+      (addresses, index) => `backend ${kind}${index + 1}
+${addresses.map((address) => `  server ${address} ${address}:${port}${protocol} check inter 500ms\n`).join('')}`,
+    ),
   )
   .join('')}`,
   );
