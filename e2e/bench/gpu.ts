@@ -27,7 +27,7 @@ const provider = process.env['SLUICE_BENCH_PROVIDER'] ?? 'webgpu';
 /** Sums of thousands of products in another order, and with the multiply-adds of another processor. */
 const tolerance = 1e-3;
 
-interface Contestant {
+interface Contestant extends AsyncDisposable {
   readonly name: string;
   readonly served: Served;
   readonly startSeconds: number;
@@ -35,12 +35,15 @@ interface Contestant {
 }
 
 async function contestant(name: string, model: Uint8Array): Promise<Contestant> {
+  await using stack = new AsyncDisposableStack();
   const began = performance.now();
-  const served = await serve(model, {
-    [env.provider]: name,
-    [env.threads]: String(threads),
-    [env.workers]: String(workers),
-  });
+  const served = stack.use(
+    await serve(model, {
+      [env.provider]: name,
+      [env.threads]: String(threads),
+      [env.workers]: String(workers),
+    }),
+  );
   const startSeconds = (performance.now() - began) / 1000;
   const { provider: computes } = await served.process.logged('model loaded');
   if (computes !== name) {
@@ -62,7 +65,8 @@ async function contestant(name: string, model: Uint8Array): Promise<Contestant> 
     const [bytes] = (answer as { raw_output_contents: readonly Uint8Array[] }).raw_output_contents;
     return new Float32Array(new Uint8Array(bytes!).buffer);
   };
-  return { name, served, startSeconds, infer };
+  const started = stack.move();
+  return { name, served, startSeconds, infer, [Symbol.asyncDispose]: () => started.disposeAsync() };
 }
 
 /** Milliseconds that each answer took, of as many as there were in that time. */
@@ -111,8 +115,8 @@ async function compare(rows: number, contestants: readonly Contestant[]) {
 }
 
 const model = perceptron([width, width, width, width, width, 1000]);
-await using cpu = await contestant('cpu', model).then(disposable);
-await using gpu = await contestant(provider, model).then(disposable);
+await using cpu = await contestant('cpu', model);
+await using gpu = await contestant(provider, model);
 for (const rows of [1, 64, 512]) process.stdout.write(`${JSON.stringify(await compare(rows, [cpu, gpu]))}\n`);
 for (const { name, served, startSeconds } of [cpu, gpu]) {
   const residentMB = round(served.process.residentBytes / 1e6, 0);
@@ -124,8 +128,4 @@ for (const { name, served, startSeconds } of [cpu, gpu]) {
     `${JSON.stringify({ name, startSeconds: round(startSeconds, 1), modelMB, residentMB, exitCode })}\n`,
   );
   if (exitCode !== 0) process.exitCode = 1;
-}
-
-function disposable(one: Contestant): Contestant & AsyncDisposable {
-  return { ...one, [Symbol.asyncDispose]: () => one.served[Symbol.asyncDispose]() };
 }

@@ -30,9 +30,10 @@ export function readOptions<Name extends string>(
   });
   if (values.help) {
     console.log(`${command} [-- OPTIONS]\n\n${about}\n`);
+    const longest = Math.max(...names.map(({ length }) => length));
     for (const name of names) {
       const { what, otherwise } = options[name];
-      console.log(`${`  --${name}=N`.padEnd(16)}${what} (default ${otherwise})`);
+      console.log(`  ${`--${name}=N`.padEnd(longest + 6)}${what} (default ${otherwise})`);
     }
     process.exit();
   }

@@ -17,13 +17,13 @@ export async function serve(model: Uint8Array, variables: Record<string, string>
   writeFileSync(join(folder, modelFile), model);
   const own = { [env.model]: 'm', [env.version]: '1', [env.modelDir]: folder, [env.threads]: '1' };
   const ports = { [env.httpPort]: '0', [env.grpcPort]: '0', [env.metricsPort]: '0' };
-  const server = new ImageProcess(
-    'serve',
-    { ...own, ...ports, [env.bindAddress]: '127.0.0.1', ...variables },
-    folder,
+  await using stack = new AsyncDisposableStack();
+  const server = stack.use(
+    new ImageProcess('serve', { ...own, ...ports, [env.bindAddress]: '127.0.0.1', ...variables }, folder),
   );
   await server.logged('serving');
   const listening = await server.logged('listening');
+  const started = stack.move();
   return {
     process: server,
     grpc: String(listening['grpc']),
@@ -34,7 +34,7 @@ export async function serve(model: Uint8Array, variables: Record<string, string>
       if (failed !== null) throw new Error(`requests have failed: ${failed[0]}`);
       return (name) => Number(new RegExp(`^${name}({[^}]*})? (\\S+)`, 'm').exec(text)?.[2]);
     },
-    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: () => started.disposeAsync(),
   };
 }
 
