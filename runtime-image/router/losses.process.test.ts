@@ -92,6 +92,7 @@ describe('a pod whose network loses connections', () => {
   it('keeps its version’s share when it is the only one: the connection is tried again', async () => {
     await pod('5.0.0');
     // Three tries that fail take it out, which is right; on a machine that is short of time they fail before the thaw.
+    // And a port that was filled while the machine stood still may have room for the connection.
     for (let attempt = 0; attempt < 5; attempt++) {
       const { port, endpoint } = await halfReachable('6.0.0');
       try {
@@ -100,18 +101,23 @@ describe('a pod whose network loses connections', () => {
         const session = connect(world.address);
         const began = performance.now();
         const answer = call(session);
-        await until(async () => (await retries()) > before, 'the connection is tried again');
+        const tried = until(async () => (await retries()) > before, 'the connection is tried again');
+        const triedAgain = await tried.then(
+          () => true,
+          () => false,
+        );
         port.thaw();
         const thawedAfter = performance.now() - began;
         const version = (await answer).headers['sluice-version'];
         session.destroy();
+        if (!triedAgain) continue;
         if (version === '6.0.0') return;
         assert.ok(thawedAfter > 500, `${version} answered though it took only ${thawedAfter} ms to thaw`);
       } finally {
         await port.stop();
       }
     }
-    assert.fail('not thawed in time in five attempts');
+    assert.fail('not tried again, or not thawed in time, in five attempts');
   });
 
   it('is left for another pod of its version', async () => {
